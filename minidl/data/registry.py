@@ -1,0 +1,84 @@
+"""The data sets by name, for the command line and for chapters that need one at full scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import embedded, original
+from .download import cache_path
+
+__all__ = ["DATASETS", "DataSet", "cache_path", "describe", "fetch", "missing", "names"]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What there is to know about a data set before loading it.
+
+    size_bytes: of the files. fetch: has the files on this machine and returns their folder, raises DataError.
+    missing: None if they are there, else a sentence that says what is missing and how to get it.
+    """
+
+    description: str
+    licence: str
+    size_bytes: int
+    fetch: Callable[[], Path]
+    missing: Callable[[], str | None]
+
+
+def _embedded_folder() -> Path:
+    embedded.digits()  # raises if the installation is damaged
+    return embedded.FILE.parent
+
+
+DATASETS: dict[str, DataSet] = {
+    "digits": DataSet(
+        description="1,797 handwritten digits, 8x8 pixels (comes with minidl)",
+        licence="CC BY 4.0",
+        size_bytes=45394,
+        fetch=_embedded_folder,
+        missing=lambda: None,
+    ),
+    "mnist": DataSet(
+        description="70,000 handwritten digits, 28x28 pixels, in the four original files",
+        licence="usually listed as CC BY-SA 3.0",
+        size_bytes=sum(file.remote.size for file in original.FILES),
+        fetch=original.fetch,
+        missing=original.missing,
+    ),
+}
+
+
+def names() -> list[str]:
+    """The names of all data sets, in the order in which they are listed."""
+    return list(DATASETS)
+
+
+def describe(name: str) -> tuple[str, str, int]:
+    """(description, licence, size in bytes) of a data set. Raises ValueError if there is none of that name."""
+    known = _known(name)
+    return known.description, known.licence, known.size_bytes
+
+
+def fetch(name: str) -> Path:
+    """Have a data set on this machine, downloading what is missing; returns the folder of its files.
+
+    Raises ValueError if there is none of that name, DataError if a file is missing from a folder that the user
+    named or cannot be downloaded.
+    """
+    return _known(name).fetch()
+
+
+def missing(name: str) -> str | None:
+    """None if a data set can be read without a network, else a sentence: what is missing and how to get it.
+
+    Raises ValueError if there is none of that name.
+    """
+    return _known(name).missing()
+
+
+def _known(name: str) -> DataSet:
+    if name not in DATASETS:
+        raise ValueError(f"data set: got {name!r}, expected one of {', '.join(DATASETS)}")
+    return DATASETS[name]
