@@ -1,0 +1,49 @@
+"""Operations: plain arrays in, plain array out; any Tensor in, Tensor out. One file a family."""
+
+from .arithmetic import add, divide, gate, multiply, negate, subtract
+from .convolution import conv2d
+from .elementwise import (
+    absolute,
+    cos,
+    elu,
+    exp,
+    log,
+    power,
+    prelu,
+    relu,
+    sigmoid,
+    sign,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+)
+from .linear import affine, matmul
+from .moves import (
+    broadcast_to,
+    col2im,
+    concat,
+    embedding,
+    flatten,
+    getitem,
+    im2col,
+    pad,
+    reshape,
+    stack,
+    swapaxes,
+    transpose,
+    where,
+)
+from .operators import install
+from .pooling import avg_pool2d, max_pool2d, sum_pool2d
+from .reduce import amax, logsumexp, maximum, mean, minimum, softmax, softmax_cross_entropy, total
+
+install()
+
+__all__ = [
+    "absolute", "add", "affine", "amax", "avg_pool2d", "broadcast_to", "col2im", "concat", "conv2d", "cos", "divide",
+    "elu", "embedding", "exp", "flatten", "gate", "getitem", "im2col", "log", "logsumexp", "matmul", "max_pool2d",
+    "maximum", "mean", "minimum", "multiply", "negate", "pad", "power", "prelu", "relu", "reshape", "sigmoid", "sign",
+    "sin", "softmax", "softmax_cross_entropy", "softplus", "sqrt", "stack", "subtract", "sum_pool2d", "swapaxes",
+    "tanh", "total", "transpose", "where",
+]  # fmt: skip

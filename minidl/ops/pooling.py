@@ -1,0 +1,141 @@
+"""Pooling over windows of an image: the largest, the sum, the mean."""
+
+from __future__ import annotations
+
+from ..backend import xp
+from ..tape import record
+from .arithmetic import Divide
+from .families import Sum, Winner
+from .kernels import pair
+from .moves import im2col, reshape, transpose
+from .reduce import amax, total
+from .signals import Pair
+
+
+def offsets(y, kernel, stride):
+    """For each place in a window, the slice of the image that it takes over all windows of y (N, C, OH, OW)."""
+    (sh, sw), (oh, ow) = stride, y.shape[-2:]
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            yield (..., slice(i, i + sh * oh, sh), slice(j, j + sw * ow, sw))
+
+
+def windows_of(x, kernel, stride):
+    """The elements of each window on the last axis: (N, OH, OW, C, kh kw)."""
+    rows = im2col(x, kernel, stride)
+    return reshape(rows, (-1, *rows.shape[1:3], x.shape[1], kernel[0] * kernel[1]))
+
+
+class _Pool:
+    def __init__(self, kernel, stride):
+        self.kernel, self.stride = kernel, stride
+
+    def output(self, x):
+        """Room for the result: (N, C, OH, OW)."""
+        oh, ow = ((n - k) // s + 1 for n, k, s in zip(x.shape[-2:], self.kernel, self.stride, strict=True))
+        if oh < 1 or ow < 1:
+            raise ValueError(f"a pooling window of {self.kernel} does not fit an image of {x.shape[-2:]}")
+        return xp(x).zeros((*x.shape[:-2], oh, ow), x.dtype)
+
+
+class MaxPool(_Pool, Winner):
+    """The largest element of each window (N, C, H, W) to (N, C, OH, OW). Ties share."""
+
+    fused = True
+
+    def forward(self, x):
+        m, y = xp(x), None
+        for at in offsets(self.output(x), self.kernel, self.stride):
+            y = x[at] if y is None else m.maximum(y, x[at])
+        return y
+
+    def ties(self, y, x):
+        """How many elements of each window are the largest."""
+        return sum((x[at] == y) * y.dtype.type(1) for at in offsets(y, self.kernel, self.stride))
+
+    def gradient(self, g, y, x):
+        return (lambda: self.to_winners(g, y, x),)
+
+    def to_winners(self, g, y, x):
+        """g of each window, shared among its winners."""
+        share, image = g / self.ties(y, x), xp(x).zeros(x.shape, g.dtype)
+        for at in offsets(y, self.kernel, self.stride):
+            image[at] += share * (x[at] == y)
+        return image
+
+    def shares(self, y, x):
+        """The secant's coefficients, place by place in the window."""
+        top = xp(y.value).maximum(y.value, y.reference)
+        won, rest = 1 / self.ties(y.value, x.value), 1 / self.ties(y.reference, x.reference)
+        up, down = (top - y.reference) * won, (y.value - top) * rest
+        for at in offsets(y.value, self.kernel, self.stride):
+            first = x.reference[at] == y.reference
+            credit = up * (x.value[at] == y.value) + down * first
+            yield at, self.secant(credit, x.value[at] - x.reference[at], rest * first + 0 * credit)
+
+    def multiplier(self, m, y, x):
+        zeros = xp(x.value).zeros
+        pos = zeros(x.value.shape, x.value.dtype)
+        neg = pos if m.one else zeros(x.value.shape, x.value.dtype)
+        for at, s in self.shares(y, x):
+            pos[at] += s * m.pos
+            if not m.one:
+                neg[at] += s * m.neg
+        return (Pair(pos, neg),)
+
+    def parts(self, y, x):
+        pos = neg = 0
+        for at, s in self.shares(y, x):
+            pos, neg = pos + s * x.parts.pos[at], neg + s * x.parts.neg[at]
+        return Pair(pos, neg)
+
+    def simple(self, x):
+        """The largest along the last axis of the windows."""
+        return transpose(amax(windows_of(x, self.kernel, self.stride), 4), (0, 3, 1, 2))
+
+
+class SumPool(_Pool, Sum):
+    """The sum of each window."""
+
+    fused = True
+
+    def forward(self, x):
+        y = self.output(x)
+        for at in offsets(y, self.kernel, self.stride):
+            y += x[at]
+        return y
+
+    def gradient(self, g, y, x):
+        return (lambda: self.spread(g, x),)
+
+    def spread(self, g, x):
+        """g of each window to all of its elements."""
+        image = xp(x).zeros(x.shape, g.dtype)
+        for at in offsets(g, self.kernel, self.stride):
+            image[at] += g
+        return image
+
+    def simple(self, x):
+        """The sum along the last axis of the windows."""
+        return transpose(total(windows_of(x, self.kernel, self.stride), 4), (0, 3, 1, 2))
+
+
+def _sizes(size, stride):
+    kernel = pair(size, "size")
+    return kernel, kernel if stride is None else pair(stride, "stride")
+
+
+def max_pool2d(x, size, stride=None):
+    """The largest element of each window of (N, C, H, W); stride: the size if not given."""
+    return record(MaxPool(*_sizes(size, stride)), x)
+
+
+def sum_pool2d(x, size, stride=None):
+    """The sum of each window of (N, C, H, W)."""
+    return record(SumPool(*_sizes(size, stride)), x)
+
+
+def avg_pool2d(x, size, stride=None):
+    """The mean of each window of (N, C, H, W)."""
+    kernel, stride = _sizes(size, stride)
+    return record(Divide(kernel[0] * kernel[1]), record(SumPool(kernel, stride), x))

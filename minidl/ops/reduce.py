@@ -1,0 +1,232 @@
+"""Reductions: sum, mean, maximum, and the softmax family."""
+
+from __future__ import annotations
+
+from math import prod
+
+from ..backend import xp
+from ..tape import Op, raw, record
+from .arithmetic import Divide
+from .elementwise import exp, log
+from .families import Sum, Winner
+from .moves import broadcast_to, reshape
+from .signals import Delta
+
+LOGIT = "explain the logit (the layer before it), or pass expand=True to go through its parts"
+
+
+class SumOver(Sum):
+    """Sum over some axes; None means all."""
+
+    def __init__(self, axis):
+        self.axis = axis
+
+    def forward(self, x):
+        return x.sum(self.axis)
+
+    def gradient(self, g, y, x):
+        return (lambda: broadcast_to(keep(g, x, self.axis), x.shape),)
+
+
+class MaxOver(Winner):
+    """Largest element along some axes. Ties share."""
+
+    def __init__(self, axis):
+        self.axis = axis
+
+    def forward(self, x):
+        return x.max(self.axis)
+
+    def winners(self, y, x):
+        """What share each element has in the maximum: 1 for a single winner, 1/n for n of them, else 0."""
+        won = raw(x) == keep(raw(y), x, self.axis)
+        return won / won.sum(self.axis, keepdims=True).astype(x.dtype)
+
+    def gradient(self, g, y, x):
+        return (lambda: keep(g, x, self.axis) * self.winners(y, x),)
+
+    def shares(self, y: Delta, x: Delta):
+        """The secant's coefficients, in [0, 1]."""
+
+        def spread(a):
+            return keep(a, x.value, self.axis)
+
+        top = xp(y.value).maximum(y.value, y.reference)
+        rest = self.winners(y.reference, x.reference)
+        credit = spread(top - y.reference) * self.winners(y.value, x.value) + spread(y.value - top) * rest
+        return self.secant(credit, x.diff, rest)
+
+    def multiplier(self, m, y, x):
+        s = self.shares(y, x)
+        return (m.map(lambda a: s * keep(a, x.value, self.axis)),)
+
+    def parts(self, y, x):
+        s = self.shares(y, x)
+        return x.parts.map(lambda a: (s * a).sum(self.axis))
+
+
+class Maximum(Winner):
+    """The larger of a and b, element by element. Ties share."""
+
+    def forward(self, a, b):
+        return xp(a, b).maximum(a, b)
+
+    def winners(self, y, a, b):
+        """The shares of a and of b in the maximum."""
+        y, a, b = raw(y), raw(a), raw(b)
+        share_a = (a == y) / ((a == y) * 1 + (b == y)).astype(y.dtype)
+        return share_a, 1 - share_a
+
+    def gradient(self, g, y, a, b):
+        of_a, of_b = self.winners(y, a, b)
+        return lambda: g * of_a, lambda: g * of_b
+
+    def shares(self, y, a, b):
+        """The secant's coefficients for a and for b, each in [0, 1]."""
+        top = xp(y.value).maximum(y.value, y.reference)
+        won = self.winners(y.value, a.value, b.value)
+        rest = self.winners(y.reference, a.reference, b.reference)
+        return [
+            self.secant((top - y.reference) * w + (y.value - top) * w0, i.diff + 0 * y.value, w0)
+            for i, w, w0 in zip((a, b), won, rest, strict=True)
+        ]
+
+    def multiplier(self, m, y, a, b):
+        return [m * s for s in self.shares(y, a, b)]
+
+    def parts(self, y, a, b):
+        of_a, of_b = self.shares(y, a, b)
+        return a.parts * of_a + b.parts * of_b
+
+
+class LogSumExp(Op):
+    """y = ln sum e^x along one axis, computed without overflow."""
+
+    advice = LOGIT
+
+    def __init__(self, axis):
+        self.axis = axis
+
+    def forward(self, x):
+        top = x.max(self.axis, keepdims=True)
+        return xp(x).log(xp(x).exp(x - top).sum(self.axis)) + keep(top, x, self.axis, drop=True)
+
+    def gradient(self, g, y, x):
+        return (keep(g, x, self.axis) * exp(x - keep(y, x, self.axis)),)
+
+    def simple(self, x):
+        """ln of the sum of exponentials, shifted by the largest."""
+        top = raw(x).max(self.axis, keepdims=True)
+        return log(total(exp(x - top), self.axis)) + keep(top, x, self.axis, drop=True)
+
+
+class Softmax(Op):
+    """y = e^x / sum e^x along one axis."""
+
+    advice = LOGIT
+
+    def __init__(self, axis):
+        self.axis = axis
+
+    def forward(self, x):
+        e = xp(x).exp(x - x.max(self.axis, keepdims=True))
+        return e / e.sum(self.axis, keepdims=True)
+
+    def gradient(self, g, y, x):
+        return (y * (g - keep(total(g * y, self.axis), x, self.axis)),)
+
+    def simple(self, x):
+        """Exponentials divided by their sum."""
+        e = exp(x - raw(x).max(self.axis, keepdims=True))
+        return e / keep(total(e, self.axis), x, self.axis)
+
+
+class SoftmaxCrossEntropy(Op):
+    """Loss of each row, (N,): minus the log softmax of logits (N, C) at integer labels (N,)."""
+
+    fused = True
+    advice = LOGIT
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def forward(self, z):
+        z = z - z.max(1, keepdims=True)
+        return xp(z).log(xp(z).exp(z).sum(1)) - self.at_label(z)
+
+    def gradient(self, g, y, z):
+        p = Softmax(1).forward(z)
+        p[xp(z).arange(len(z)), self.labels] -= 1
+        p *= g[:, None]
+        return (p,)
+
+    def at_label(self, z):
+        """The logits of the labels."""
+        return z[xp(raw(z)).arange(z.shape[0]), self.labels]
+
+    def simple(self, z):
+        """The composed form: logsumexp minus the label's logit."""
+        return logsumexp(z, 1) - self.at_label(z)
+
+
+MAXIMUM = Maximum()
+
+
+def axes_of(x, axis):
+    """The axes as non-negative ints; None means all."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(int(a) % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+
+
+def keep(y, x, axis, drop=False):
+    """y, reduced from x over the axes, with these axes put back as length 1 (or taken away with drop)."""
+    axes = axes_of(x, axis)
+    if drop:
+        return y.reshape(tuple(n for k, n in enumerate(x.shape) if k not in axes))
+    lead = y.shape[: y.ndim - (x.ndim - len(axes))]  # one reference row against a whole batch has none
+    rest = iter(y.shape[len(lead) :])
+    return reshape(y, lead + tuple(1 if k in axes else next(rest) for k in range(x.ndim)))
+
+
+def total(x, axis=None, keepdims=False):
+    """Sum over axes: an int, a tuple, or None for all."""
+    y = record(SumOver(axis if axis is None else axes_of(x, axis)), x)
+    return keep(y, x, axis) if keepdims else y
+
+
+def mean(x, axis=None, keepdims=False):
+    """Mean over axes: the sum divided by their number."""
+    n = prod(x.shape[a] for a in axes_of(x, axis))
+    return record(Divide(n), total(x, axis, keepdims))
+
+
+def amax(x, axis=None, keepdims=False):
+    """Largest element over axes."""
+    y = record(MaxOver(axes_of(x, axis)), x)
+    return keep(y, x, axis) if keepdims else y
+
+
+def maximum(a, b):
+    """The larger of a and b."""
+    return record(MAXIMUM, a, b)
+
+
+def minimum(a, b):
+    """The smaller of a and b."""
+    return -maximum(-a, -b)
+
+
+def logsumexp(x, axis=-1):
+    """ln of the sum of e^x along an axis."""
+    return record(LogSumExp(axis % x.ndim), x)
+
+
+def softmax(x, axis=-1):
+    """e^x over its sum along an axis."""
+    return record(Softmax(axis % x.ndim), x)
+
+
+def softmax_cross_entropy(logits, labels):
+    """Minus the log probability of each row's label: logits (N, C), integer labels (N,), result (N,) in nats."""
+    return record(SoftmaxCrossEntropy(labels), logits)
