@@ -1,0 +1,61 @@
+"""The account of a pass: what did not arrive at the input, row by row, and how large the signals grew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backend import xp
+from ..tape import Tensor
+
+KEPT = ("stabiliser", "undefined")
+
+
+class Ledger:
+    """Absorbed shares by layer and kind, each (N,), and the flow, the largest sum of |signal| at any node."""
+
+    def __init__(self, output: Any):
+        """output: (N,), an array of the type and length that every entry will have."""
+        self.n, self.zero = len(output), output * 0
+        self.flow = self.zero
+        self.entries: dict[str, dict[str, Any]] = {}
+
+    def absorb(self, node: Tensor, k: int, share: Any) -> None:
+        """Enter a share that goes to no explained input: to a bias or constant (k < inputs), or kept by the rule."""
+        kind = "bias" if k < len(node.inputs) else KEPT[k - len(node.inputs)]
+        kinds = self.entries.setdefault(name_of(node), {})
+        kinds[kind] = kinds.get(kind, self.zero) + self.rows(share, node)
+
+    def meet(self, signal: Any) -> None:
+        """Keep the largest sum of |signal| for each row."""
+        rows = abs(signal)
+        rows = rows.reshape(self.n, -1).sum(1) if rows.shape[:1] == (self.n,) else rows.sum()
+        self.flow = xp(self.flow).maximum(self.flow, rows)
+
+    def rows(self, share: Any, node: Tensor) -> Any:
+        """Sums of a share over all axes but the rows', before any broadcasting is undone."""
+        if share.shape[:1] != (self.n,) or share.ndim < node.ndim:
+            share = xp(share).broadcast_to(share, node.shape)
+        if self.n == 1:
+            return share.sum().reshape(1)
+        if share.shape[:1] != (self.n,):
+            raise ValueError(
+                f"{node.op!r} in layer {name_of(node)} has shape {node.shape}: its first axis is not the {self.n} rows "
+                "of the input, so what it absorbs belongs to no row; keep rows on the first axis"
+            )
+        return share.reshape(self.n, -1).sum(1)
+
+    def total(self) -> Any:
+        """Everything absorbed: (N,)."""
+        return sum((share for kinds in self.entries.values() for share in kinds.values()), self.zero)
+
+    def by_layer(self) -> dict[str, dict[str, Any]]:
+        """{layer path: {kind: (N,)}}, without entries that are zero everywhere."""
+        kept = {path: {k: s for k, s in kinds.items() if (s != 0).any()} for path, kinds in self.entries.items()}
+        return {path: kinds for path, kinds in kept.items() if kinds}
+
+
+def name_of(node: Tensor) -> str:
+    """The path of the layer that recorded the node; the module's class, or the operation, where it has none."""
+    if node.layer is None:
+        return repr(node.op)
+    return node.layer.path or type(node.layer.module).__name__

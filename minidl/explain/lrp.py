@@ -1,0 +1,63 @@
+"""Layer-wise relevance propagation: the tape walked with relevance, and an account of what was absorbed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..tape import BY_TABLE, NoRule, Tape, Tensor, no_rule, raw
+from .explanation import Explanation, finish
+from .ledger import Ledger
+from .rules import LinearRule, epsilon
+from .table import Table, feeders
+from .target import Target, trace
+
+
+def lrp(
+    model: Callable[[Tensor], Tensor], x: Any, target: Target = None, *, rules: Any = None, expand: bool = False
+) -> Explanation:
+    """Relevance of every element of x for the target: scores + what biases and rules absorb = output.
+
+    model: a Module or any function of our operations, (N, ...) to (N, K). x: floats (N, ...). target: see `trace`.
+    rules: a relevance rule, or a table ((key, rule), ...); epsilon(1e-6) if not given. expand: explain through
+    operations that advise against it (softmax, batch statistics) by their parts.
+    Raises NoRule where an operation has no relevance rule, TypeError and ValueError for a bad argument.
+    Source: lrp:eq1, lrp:eq2, lrp:eq8, lrp:eq13, lrp:eq62, lrp:alg2, lrp:eq63
+    """
+    table = Table(epsilon() if rules is None else rules, LinearRule, "lrp")
+    traced = trace(model, x, target, "lrp")
+    output = traced.output
+    ledger = Ledger(output)
+    scores = relevance(traced.y, traced.x, traced.y.data * traced.weights, table, ledger, expand)
+    return finish("lrp", scores, output, ledger, expected=output)
+
+
+def relevance(y: Tensor, x: Tensor, seed: Any, table: Table, ledger: Ledger, expand: bool = False) -> Any:
+    """Walk from y to x with relevance, beginning with the seed (y's shape); returns the relevance of x."""
+    tape = Tape(y, [x], "relevance", expand=expand)
+    fed = feeders(tape)
+
+    def rule(node, r):
+        ledger.meet(r)
+        values = [raw(i) for i in node.inputs]
+        if node.op.relevance is BY_TABLE:
+            refuse_live_weights(node, tape, "relevance")
+            return table.choose(node, fed.get(node))(node.op, r, node.data, *values)
+        if node.op.asks_live:
+            return node.op.relevance(r, node.data, *values, live=[_is_live(i, tape) for i in node.inputs])
+        return node.op.relevance(r, node.data, *values)
+
+    arrived = tape.walk(seed, rule, ledger.absorb)
+    scores = arrived[x] if x in arrived else x.data * 0
+    ledger.meet(scores)
+    return scores
+
+
+def _is_live(i: Any, tape: Tape) -> bool:
+    return isinstance(i, Tensor) and i in tape.live
+
+
+def refuse_live_weights(node: Tensor, tape: Tape, pass_name: str) -> None:
+    """Rules of linear operations take the weights as given."""
+    if any(_is_live(i, tape) for i in node.inputs[1:]):
+        raise NoRule(no_rule(node, pass_name, "its weights depend on the input; explain a part of the model"))
