@@ -64,6 +64,11 @@ def test_a_stratified_split_takes_the_same_share_of_every_class(labels, fraction
     assert np.all(np.abs(share) < 1)
 
 
+def test_what_rounding_leaves_over_goes_to_the_largest_remainder():
+    labels = np.array([0] * 9 + [1])  # a fifth is 1.8 and 0.2 rows
+    assert labels[stratified_split(labels, 0.2, 0)[1]].tolist() == [0, 0]
+
+
 def test_a_stratified_split_follows_its_rng():
     labels = np.repeat(np.arange(3), 30)
     one, two, other = (stratified_split(labels, 0.2, rng)[1] for rng in (5, np.random.default_rng(5), 6))
