@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..tape import record
 from .families import Linear
-from .fast import columns, columns_back, weights_back
+from .fast import convolve, convolve_back, convolve_weights
 from .kernels import pair, same_padding
 from .linear import affine
 from .moves import im2col, pad, reshape, transpose
@@ -23,13 +23,13 @@ class Convolution(Linear):
         self.stride, self.padding = stride, padding
 
     def forward(self, x, W, *b):
-        return columns(x, W, b[0] if b else None, self.stride, self.widths(x, W))
+        return convolve(x, W, b[0] if b else None, self.stride, self.widths(x, W))
 
     def gradient(self, g, y, x, W, *b):
         widths = self.widths(x, W)
         return (
-            lambda: columns_back(g, W, self.stride, widths, x.shape),
-            lambda: weights_back(g, x, W.shape, self.stride, widths),
+            lambda: convolve_back(g, W, self.stride, widths, x.shape),
+            lambda: convolve_weights(g, x, W.shape, self.stride, widths),
         ) + tuple((lambda: g.sum((0, 2, 3)),) if b else ())
 
     def spread(self, b, y):

@@ -27,6 +27,14 @@ def fold(windows, stride, shape):
     return image
 
 
+def offsets(size, kernel, stride):
+    """For each place in a window, the slice of the image that it takes over all windows; size: (OH, OW)."""
+    (oh, ow), (sh, sw) = size, stride
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            yield (..., slice(i, i + sh * oh, sh), slice(j, j + sw * ow, sw))
+
+
 def same_padding(n, kernel, stride):
     """(before, after) so that the output has ceil(n / stride) elements; the odd one at the end."""
     total = max((-(-n // stride) - 1) * stride + kernel - n, 0)

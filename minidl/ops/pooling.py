@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from ..backend import xp
 from ..tape import record
+from . import fast
 from .arithmetic import Divide
 from .families import Sum, Winner
-from .kernels import pair
+from .kernels import offsets, pair
 from .moves import im2col, reshape, transpose
 from .reduce import amax, total
 from .signals import Pair
-
-
-def offsets(y, kernel, stride):
-    """For each place in a window, the slice of the image that it takes over all windows of y (N, C, OH, OW)."""
-    (sh, sw), (oh, ow) = stride, y.shape[-2:]
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            yield (..., slice(i, i + sh * oh, sh), slice(j, j + sw * ow, sw))
 
 
 def windows_of(x, kernel, stride):
@@ -30,12 +23,12 @@ class _Pool:
     def __init__(self, kernel, stride):
         self.kernel, self.stride = kernel, stride
 
-    def output(self, x):
-        """Room for the result: (N, C, OH, OW)."""
-        oh, ow = ((n - k) // s + 1 for n, k, s in zip(x.shape[-2:], self.kernel, self.stride, strict=True))
-        if oh < 1 or ow < 1:
+    def size(self, x):
+        """Height and width of the result."""
+        size = tuple((n - k) // s + 1 for n, k, s in zip(x.shape[-2:], self.kernel, self.stride, strict=True))
+        if min(size) < 1:
             raise ValueError(f"a pooling window of {self.kernel} does not fit an image of {x.shape[-2:]}")
-        return xp(x).zeros((*x.shape[:-2], oh, ow), x.dtype)
+        return size
 
 
 class MaxPool(_Pool, Winner):
@@ -44,31 +37,21 @@ class MaxPool(_Pool, Winner):
     fused = True
 
     def forward(self, x):
-        m, y = xp(x), None
-        for at in offsets(self.output(x), self.kernel, self.stride):
-            y = x[at] if y is None else m.maximum(y, x[at])
-        return y
+        return fast.max_pool(x, self.kernel, self.stride, self.size(x))
+
+    def gradient(self, g, y, x):
+        return (lambda: fast.max_pool_back(g, y, x, self.kernel, self.stride),)
 
     def ties(self, y, x):
         """How many elements of each window are the largest."""
-        return sum((x[at] == y) * y.dtype.type(1) for at in offsets(y, self.kernel, self.stride))
-
-    def gradient(self, g, y, x):
-        return (lambda: self.to_winners(g, y, x),)
-
-    def to_winners(self, g, y, x):
-        """g of each window, shared among its winners."""
-        share, image = g / self.ties(y, x), xp(x).zeros(x.shape, g.dtype)
-        for at in offsets(y, self.kernel, self.stride):
-            image[at] += share * (x[at] == y)
-        return image
+        return sum((x[at] == y) * y.dtype.type(1) for at in offsets(y.shape[-2:], self.kernel, self.stride))
 
     def shares(self, y, x):
         """The secant's coefficients, place by place in the window."""
         top = xp(y.value).maximum(y.value, y.reference)
         won, rest = 1 / self.ties(y.value, x.value), 1 / self.ties(y.reference, x.reference)
         up, down = (top - y.reference) * won, (y.value - top) * rest
-        for at in offsets(y.value, self.kernel, self.stride):
+        for at in offsets(y.value.shape[-2:], self.kernel, self.stride):
             first = x.reference[at] == y.reference
             credit = up * (x.value[at] == y.value) + down * first
             yield at, self.secant(credit, x.value[at] - x.reference[at], rest * first + 0 * credit)
@@ -100,10 +83,7 @@ class SumPool(_Pool, Sum):
     fused = True
 
     def forward(self, x):
-        y = self.output(x)
-        for at in offsets(y, self.kernel, self.stride):
-            y += x[at]
-        return y
+        return sum(x[at] for at in offsets(self.size(x), self.kernel, self.stride))
 
     def gradient(self, g, y, x):
         return (lambda: self.spread(g, x),)
@@ -111,7 +91,7 @@ class SumPool(_Pool, Sum):
     def spread(self, g, x):
         """g of each window to all of its elements."""
         image = xp(x).zeros(x.shape, g.dtype)
-        for at in offsets(g, self.kernel, self.stride):
+        for at in offsets(g.shape[-2:], self.kernel, self.stride):
             image[at] += g
         return image
 

@@ -1,0 +1,46 @@
+"""Two hands for large batches: Python threads over halves of the work, each with one BLAS thread.
+
+NumPy releases the interpreter while it computes. What is split, and in which order parts are summed, depends on sizes
+alone, never on how many threads there are: the bits stay the same on any machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def count() -> int:
+    """How many threads may work at once: MINIDL_THREADS, else 2 where the machine has as many processors."""
+    return int(os.environ.get("MINIDL_THREADS") or min(2, os.cpu_count() or 1))
+
+
+def run(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+    """[function(part) for part in parts], side by side where that helps; results in the order of the parts."""
+    if len(parts) < 2 or count() < 2:
+        return [function(part) for part in parts]
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(count() - 1, thread_name_prefix="minidl")
+    rest = [_pool.submit(function, part) for part in parts[1:]]
+    try:
+        first = function(parts[0])
+    finally:
+        done = [r.exception() for r in rest]  # nobody may still write into our arrays when we leave
+    for error in done:
+        if error is not None:
+            raise error
+    return [first, *(r.result() for r in rest)]
+
+
+def _forget() -> None:
+    global _pool
+    _pool = None  # a forked child has none of its parent's threads
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
