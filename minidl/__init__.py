@@ -17,7 +17,8 @@ from .tape import NoRule, Tensor, grad, no_grad
 __version__ = "0.1.0"
 __all__ = ["NoRule", "Tensor", "__version__", "backend", "grad", "load", "no_grad", "ops", "save"]
 
-_LATER = {"data", "explain", "losses", "nn", "optim", "report", "train"}  # imported at first use: `import minidl` stays light
+# imported at first use: `import minidl` stays light
+_LATER = {"data", "draw", "explain", "losses", "nn", "optim", "report", "threads", "train"}
 
 
 def __getattr__(name: str) -> Any:

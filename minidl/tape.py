@@ -100,7 +100,7 @@ class Tensor:
         upstream: gradient from above, of this tensor's shape; may be left out for a single number.
         """
         if self.op is None:
-            raise ValueError("backward: this tensor has no tape; it was not computed from other tensors (or in no_grad)")
+            raise ValueError("backward: this tensor has no tape; it is a leaf, or was computed in no_grad")
         seed = _seed(self, upstream, "backward")
         found = Tape(self, None, "gradient").walk(seed, _gradient_on_arrays)
         for leaf, share in zip(found, _own(found.values(), seed), strict=True):
@@ -144,7 +144,7 @@ def _as_data(data: Any) -> Any:
         if data.dtype.kind in "iub":  # a list of Python numbers
             data = data.astype(np.float64)
     if data.dtype.kind != "f":
-        raise TypeError(f"data of a Tensor must be floating point, got {data.dtype}; convert it with .astype('float64')")
+        raise TypeError(f"data of a Tensor must be floating point, got {data.dtype}; use .astype('float64')")
     return data
 
 
@@ -226,7 +226,13 @@ class Tape:
     """
 
     def __init__(
-        self, end: Tensor, sources: Iterable[Tensor] | None, pass_name: str, *, on_tensors: bool = False, expand: bool = False
+        self,
+        end: Tensor,
+        sources: Iterable[Tensor] | None,
+        pass_name: str,
+        *,
+        on_tensors: bool = False,
+        expand: bool = False,
     ):
         self.end, self.pass_name, self.on_tensors, self.expand = end, pass_name, on_tensors, expand
         self.sources = None if sources is None else frozenset(sources)

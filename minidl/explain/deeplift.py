@@ -163,10 +163,12 @@ class Multipliers:
     @staticmethod
     def _size(m: Pair, d: Delta) -> Any:
         """What the sums at a node are made of: roundings there are relative to it."""
-        size = abs(m.pos) * (abs(d.value) + abs(d.reference))
-        if m.one or d.parts is None:
-            return size
-        return size + abs(m.pos * d.parts.pos) + abs(m.neg) * (abs(d.value) + abs(d.reference)) + abs(m.neg * d.parts.neg)
+        size = abs(d.value) + abs(d.reference)
+        if m.one:
+            return abs(m.pos) * size
+        if d.parts is None:
+            return (abs(m.pos) + abs(m.neg)) * size
+        return abs(m.pos) * (size + d.parts.pos) + abs(m.neg) * (size - d.parts.neg)
 
     def contributions(self, m: Pair, node: Tensor) -> Any:
         """Multiplier times difference: what the node contributes to y - y0."""

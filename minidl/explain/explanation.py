@@ -68,7 +68,9 @@ class Explanation:
         return plot(self, **options)
 
 
-def finish(method: str, scores: Any, output: Any, ledger: Any, expected: Any, reference_output: Any = None) -> Explanation:
+def finish(
+    method: str, scores: Any, output: Any, ledger: Any, expected: Any, reference_output: Any = None
+) -> Explanation:
     """Close the account: what was absorbed, what was expected, what is left."""
     n = len(output)
     absorbed = ledger.total()

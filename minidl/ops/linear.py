@@ -73,7 +73,7 @@ class MatMul(Op):
 
     def relevance(self, r, y, a, b, live):
         if all(live):
-            raise NoRule(f"{self!r} multiplies two matrices that both depend on the input: explain one factor at a time")
+            raise NoRule(f"{self!r} multiplies two matrices that both depend on the input: explain one at a time")
         q, undefined = ratio(r, y)
         ga, gb = self.gradient(q, y, a, b)
         return (lambda: a * ga()) if live[0] else None, (lambda: b * gb()) if live[1] else None, None, undefined

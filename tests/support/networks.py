@@ -31,46 +31,52 @@ class Network:
                 x = step(x)
         return x
 
+    def generic(self):
+        """The input, zeros kept, moved off the lattice on which terms cancel to exactly 0: there proportions are 0/0."""
+        return self.x * (1 + 0.1 * np.random.default_rng(0).random(self.x.shape))
+
     def __repr__(self):
         return f"Network({' '.join(self.names)}, x {self.x.shape})"
 
 
 @st.composite
-def networks(draw, images=None, activations=None, smooth=True, gates=True, powers=False, dtype=np.float64):
+def networks(draw, images=None, activations=None, gates=True, powers=False, winners=True, dtype=np.float64):
     """Draw a network and its input.
 
-    activations: names allowed; smooth=False leaves the kinked ones. gates: products that name their signal.
-    powers: products of two live signals (for the multiplier pass only).
+    activations: names allowed, all if None; () makes a linear network. gates: products that name their signal.
+    powers: products of two live signals (for the multiplier pass only). winners: maxima.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     coarse = draw(st.booleans())
     images = draw(st.booleans()) if images is None else images
-    pool = {**KINKED, **(SMOOTH if smooth else {})}
-    pool = {name: pool[name] for name in (activations or pool)}
+    pool = {**KINKED, **SMOOTH}
+    names_of_pool = sorted(pool if activations is None else activations)
+    linear = not names_of_pool
 
     def array(*shape):
         a = rng.integers(-2, 3, shape) * 0.5 if coarse else rng.normal(size=shape)
         return (a * (rng.random(shape) < 0.6) if rng.random() < 0.3 else a).astype(dtype)
 
     def activation():
-        return pool[draw(st.sampled_from(sorted(pool)))]
+        return (lambda x: x) if linear else pool[draw(st.sampled_from(names_of_pool))]
 
     steps, names = [], []
     if images:
-        shape, width = _convolutions(draw, rng, array, activation, steps, names)
+        shape, width = _convolutions(draw, rng, array, activation, steps, names, winners)
     else:
         shape, width = (4,), 4
-    width = _dense(draw, array, activation, steps, names, width, gates, powers)
+    width = _dense(draw, array, activation, steps, names, width, gates, powers, winners)
     W, b = array(width, 2), array(2)
     steps.append(lambda x: ops.affine(x, W, b))
     n = draw(st.integers(1, 3))
     return Network(steps, names, array(n, *shape), array(1, *shape))
 
 
-def _convolutions(draw, rng, array, activation, steps, names):
+def _convolutions(draw, rng, array, activation, steps, names, winners):
     c, size = 2, 6
     for _ in range(draw(st.integers(1, 3))):
-        kinds = ["conv", "act", "norm", "residual", "concat", "reuse", *(["max", "avg", "sum"] if size > 1 else [])]
+        kinds = ["conv", "act", "norm", "residual", "concat", "reuse"]
+        kinds += (["avg", "sum"] + (["max"] if winners else [])) if size > 1 else []
         kind = draw(st.sampled_from(kinds))
         names.append(kind)
         if kind == "conv":
@@ -91,7 +97,8 @@ def _convolutions(draw, rng, array, activation, steps, names):
             steps.append(lambda x, W=W, b=b, f=f: ops.conv2d(f(ops.conv2d(x, W, b, 1, 1)), W, b, 1, 1))
         elif kind == "concat":
             W, b = array(1, c, 3, 3), array(1)
-            steps.append(lambda x, W=W, b=b: ops.concat([x, ops.relu(ops.conv2d(x, W, b, 1, 1))], 1))
+            f = activation()
+            steps.append(lambda x, W=W, b=b, f=f: ops.concat([x, f(ops.conv2d(x, W, b, 1, 1))], 1))
             c += 1
         else:
             f = {"max": ops.max_pool2d, "avg": ops.avg_pool2d, "sum": ops.sum_pool2d}[kind]
@@ -103,8 +110,9 @@ def _convolutions(draw, rng, array, activation, steps, names):
     return (2, 6, 6), c * size * size
 
 
-def _dense(draw, array, activation, steps, names, width, gates, powers):
-    kinds = ["dense", "act", "residual", "reuse", "sub", "maxout", "constant", "mean", "maximum"]
+def _dense(draw, array, activation, steps, names, width, gates, powers, winners):
+    kinds = ["dense", "act", "residual", "reuse", "sub", "constant", "mean"]
+    kinds += ["maxout", "maximum"] if winners else []
     kinds += ["gate", "cell"] if gates else []
     kinds += ["square", "quotient"] if powers else []
     for _ in range(draw(st.integers(1, 4))):
@@ -124,8 +132,8 @@ def _dense(draw, array, activation, steps, names, width, gates, powers):
             W, b, f = array(width, width), array(width), activation()
             steps.append(lambda x, W=W, b=b, f=f: ops.affine(f(ops.affine(f(ops.affine(x, W, b)), W, b)), W))
         elif kind == "sub":
-            W, b = array(width, width), array(width)
-            steps.append(lambda x, W=W, b=b: x - ops.relu(ops.affine(x, W, b)))
+            W, b, f = array(width, width), array(width), activation()
+            steps.append(lambda x, W=W, b=b, f=f: x - f(ops.affine(x, W, b)))
         elif kind == "maxout":
             W, b, f = array(width, 6), array(6), draw(st.sampled_from([ops.relu, None]))
             steps.append(
