@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None, *, chapters: Path | None = None, pac
     except BrokenPipeError:
         # Whoever read our output (head, less) has seen enough; Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 141  # as the shell says of a program that SIGPIPE ended
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -62,12 +62,11 @@ def reproduce(chapters: Sequence[Path], options: Options) -> int:
     store.write_results_json(out)
     page.write(out, folder)
 
-    print("\n" + book.summary([path.stem for path in chapters]))
+    if len(chapters) > 1:
+        print("\n" + book.summary([path.stem for path in chapters]))
     print(f"report: {options.out / 'index.html'}")
     if not complete:
-        print(
-            "interrupted; what was finished is in the report, and the same command goes on from there", file=sys.stderr
-        )
+        print("interrupted; the report has what was finished, and running it again goes on from there", file=sys.stderr)
         return INTERRUPTED
     return OK if all(outcome.status == "ok" for outcome in book.outcomes.values()) else FAILED
 

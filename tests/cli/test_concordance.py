@@ -36,6 +36,7 @@ pytestmark = pytest.mark.source("lrp:bias-redistribution")
 @pytest.mark.source("lrp:eq58", "lrp:eq2")
 def test_one():
     text = 'pytest.mark.source("lrp:nothing")'
+    file.source("lrp:nothing")
 
 @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.source("gal:eq3.18"))])
 def test_two(x):
@@ -74,7 +75,7 @@ def test_every_id_is_shown_with_its_places_and_the_count(package, capsys):
         f"lrp:eq58 code {code}:3 test {test}:4 chapter {chapter}:3",
         f"lrp:eq2 code {code}:10 test {test}:4 chapter {chapter}:3",
         f"lrp:fig2 code {chapter}:7 test - chapter {chapter}:7",
-        f"gal:eq3.18 code {code}:11 test {test}:8 chapter -",
+        f"gal:eq3.18 code {code}:11 test {test}:9 chapter -",
         f"lrp:bias-redistribution code {code}:4 test {test}:2 chapter -",
         "5 ids: 5 have code, 4 have a test, 3 have a chapter; 2 lack nothing",
     ]

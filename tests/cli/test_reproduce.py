@@ -1,5 +1,6 @@
 """`minidl reproduce`: what it runs, what it writes, and each of its exit statuses."""
 
+import importlib.util
 import json
 
 import pytest
@@ -69,11 +70,11 @@ def test_an_unknown_or_ambiguous_chapter_is_refused_in_one_sentence(book, word, 
 
 
 def test_chapters_are_chosen_by_number_and_by_the_beginning_of_their_names(book):
-    for name in ("00_one", "01_two_a", "02_two_b", "03_three"):
+    for name in ("00_one", "01_two_a", "02_two_b", "03_three", "04_four", "05_four_more"):
         book.write(name, recording(name.replace("_", "-"), 1))
-    done = book.reproduce("0", "02", "two_b", "th")
+    done = book.reproduce("0", "02", "two_b", "th", "four")
     assert done.returncode == 0, done.stderr
-    assert list(book.results()) == ["minidl:00-one", "minidl:02-two-b", "minidl:03-three"]
+    assert list(book.results()) == ["minidl:00-one", "minidl:02-two-b", "minidl:03-three", "minidl:04-four"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,14 @@ def test_bad_options_are_refused(book, arguments):
     done = book.reproduce(*arguments)
     assert done.returncode == 2
     assert arguments[0] in done.stderr and not book.out.exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_a_backend_that_is_not_installed_is_refused(book):
+    book.write("00_one", 'open("ran", "w")')
+    done = book.reproduce("--backend", "cupy")
+    assert done.returncode == 2
+    assert "backend 'cupy' is not installed" in done.stderr and not (book.folder / "ran").exists()
 
 
 def test_an_out_folder_that_cannot_be_made_is_refused(book):
