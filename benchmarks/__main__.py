@@ -1,0 +1,38 @@
+"""`python -m benchmarks [--smoke]`: one line a comparison."""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")  # before NumPy is imported; minidl brings its own second thread
+
+import argparse  # noqa: E402
+import platform  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+import minidl  # noqa: E402
+
+from . import attribution, imports, tape, training  # noqa: E402
+from .timing import load, measure  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, one pair: only shows that it runs")
+    parser.add_argument("--pairs", type=int, default=15, help="paired runs of each comparison (default 15)")
+    parser.add_argument("--only", default="", help="only comparisons whose name contains this text")
+    arguments = parser.parse_args()
+    smoke, pairs = arguments.smoke, 1 if arguments.smoke else arguments.pairs
+    print(f"minidl {minidl.__version__}, numpy {np.__version__}, python {platform.python_version()}; {load()}")
+    if arguments.only in "tape":
+        print(tape.overhead(50 if smoke else 1000, pairs))
+    wanted = [c for c in [*training.cases(smoke), *attribution.cases(smoke), imports.case()] if arguments.only in c.name]
+    for case in wanted:
+        print(measure(case, pairs, warmup=1 if smoke else 2), flush=True)
+    print(load())
+
+
+if __name__ == "__main__":
+    main()
