@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..tape import NoRule, Op, Tensor, record
 from .elementwise import power
-from .families import Sum
+from .families import Sum, beside, constant
 
 
 class Add(Sum):
@@ -99,12 +99,7 @@ ADD, PRODUCT, GATE, NEGATE = Add(), Product(), Gate(), Scale(-1)
 
 def gate(signal, gate):
     """signal * gate: relevance goes to the signal, multipliers to both."""
-    return record(GATE, signal, gate)
-
-
-def constant(c):
-    """A NumPy scalar as a Python number, so that it does not widen float32 to float64."""
-    return c.item() if getattr(c, "ndim", None) == 0 and not isinstance(c, Tensor) and hasattr(c, "item") else c
+    return record(GATE, *beside(signal, gate))
 
 
 def add(a, b):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..backend import xp
 from ..tape import raw, record
-from .families import Elementwise
+from .families import Elementwise, constant
 from .moves import where
 
 
@@ -187,7 +187,7 @@ def power(x, n):
     """x^n for a Python number n. Raises TypeError if n is a tensor or an array."""
     if not isinstance(n, (int, float)):
         raise TypeError(f"power: the exponent must be a Python number, got {type(n).__name__}")
-    return record(Power(n), x)
+    return record(Power(constant(n)), x)
 
 
 def absolute(x):
@@ -227,7 +227,7 @@ def relu(x):
 
 def elu(x, alpha=1.0):
     """x above 0, alpha (e^x - 1) below."""
-    return record(Elu(alpha), x)
+    return record(Elu(constant(alpha)), x)
 
 
 def prelu(x, a):

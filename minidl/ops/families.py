@@ -5,13 +5,23 @@ A new operation picks its family and writes `forward` and `gradient`; that is al
 
 from __future__ import annotations
 
-from ..tape import BY_TABLE, Op
+from ..tape import BY_TABLE, Op, Tensor
 from .signals import Pair, ratio, split, xp
 
 
 def call(share):
     """A share, computed now if it was left as a function."""
     return share() if callable(share) else share
+
+
+def constant(c):
+    """A NumPy scalar as a Python number, so that it does not widen float32 to float64."""
+    return c.item() if getattr(c, "ndim", None) == 0 and not isinstance(c, Tensor) and hasattr(c, "item") else c
+
+
+def beside(a, b):
+    """Two operands; beside a tensor a NumPy scalar becomes a Python number, see `constant`."""
+    return (constant(a), constant(b)) if isinstance(a, Tensor) or isinstance(b, Tensor) else (a, b)
 
 
 class Move(Op):

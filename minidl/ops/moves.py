@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..backend import xp
 from ..tape import Tensor, raw, record
-from .families import Move, Sum
+from .families import Move, Sum, beside
 from .kernels import fold, unfold
 
 
@@ -244,7 +244,7 @@ def pad(x, widths):
 
 def where(condition, a, b):
     """Elements of a where the condition (a plain boolean array) holds, else of b."""
-    return record(Where(raw(condition)), a, b)
+    return record(Where(raw(condition)), *beside(a, b))
 
 
 def im2col(x, kernel, stride):

@@ -6,9 +6,9 @@ from math import prod
 
 from ..backend import xp
 from ..tape import Op, raw, record
-from .arithmetic import Divide
+from .arithmetic import Divide, negate
 from .elementwise import exp, log
-from .families import Sum, Winner
+from .families import Sum, Winner, beside
 from .moves import broadcast_to, reshape
 from .signals import Delta
 
@@ -209,12 +209,12 @@ def amax(x, axis=None, keepdims=False):
 
 def maximum(a, b):
     """The larger of a and b."""
-    return record(MAXIMUM, a, b)
+    return record(MAXIMUM, *beside(a, b))
 
 
 def minimum(a, b):
     """The smaller of a and b."""
-    return -maximum(-a, -b)
+    return negate(maximum(negate(a), negate(b)))
 
 
 def logsumexp(x, axis=-1):
