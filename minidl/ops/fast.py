@@ -1,9 +1,8 @@
 """Fast kernels on plain arrays, away from what is read. Each has its slow twin as oracle.
 
-A convolution gathers the patches of a few images as columns (C kh kw, images OH OW) that fit the processor's cache
-and multiplies them with the kernels in one product; two threads take half of a large batch each. The results lie in
-memory as (channels, N, H, W) behind an (N, channels, H, W) view: the next layer's gather does not mind, and nothing
-is transposed on the way.
+A convolution gathers patches of a few images, as many as fit the processor's cache, and multiplies them with the
+kernels; two threads take half of a large batch each. The results lie in memory as (channels, N, H, W) behind an
+(N, channels, H, W) view: the next layer's gather does not mind, and nothing is transposed on the way.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import numpy as np
 
 from .. import threads
 from ..backend import xp
-from .kernels import offsets, unfold
+from .kernels import offsets
 
 CACHE = 1 << 18  # numbers in one block of columns: one to two megabytes
 LARGE = 2e7  # multiplications from which a second thread pays
@@ -28,91 +27,149 @@ def halves(m, n, each, work):
 
 
 class Plan:
-    """The sizes of one convolution, and its batch in blocks."""
+    """The sizes of one convolution, its batch in blocks, and the gather: what all its products share.
+
+    Patches are gathered along rows only, (C kw, rows of the image, images, OW): the product with row i of the kernels
+    reads them shifted by i rows, without another copy, and kh products add up. Where one row of a kernel is too short
+    for a good product (few channels) all kh of them are gathered, as in im2col, for a single product.
+    """
+
+    SHORT = 32
 
     def __init__(self, shape, W_shape, stride, widths, m):
-        (self.n, self.c, h, w), (self.o, _, kh, kw) = shape, W_shape
+        (self.n, self.c, h, w), (self.o, _, self.kh, self.kw) = shape, W_shape
         (self.top, bottom), (self.left, right) = widths
-        self.kernel, self.stride, self.h, self.w = (kh, kw), stride, h, w
-        self.padded = (h + self.top + bottom, w + self.left + right)
-        self.oh, self.ow = ((a - k) // s + 1 for a, k, s in zip(self.padded, self.kernel, stride, strict=True))
-        self.rows, self.pixels = self.c * kh * kw, self.oh * self.ow
-        self.halves = halves(m, self.n, self.rows * self.pixels, self.n * self.rows * self.pixels * self.o)
+        self.h, self.w, self.stride = h, w, stride
+        self.padded = hp, wp = h + self.top + bottom, w + self.left + right
+        self.oh, self.ow = (hp - self.kh) // stride[0] + 1, (wp - self.kw) // stride[1] + 1
+        self.whole = self.c * self.kw < self.SHORT  # gather whole patches
+        self.groups = 1 if self.whole else self.kh
+        lines = self.kh * self.oh if self.whole else hp + stride[0]
+        each, work = self.c * self.kw * lines * self.ow, self.n * self.c * self.kh * self.kw * self.oh * self.ow * self.o
+        self.halves = halves(m, self.n, each, work)
 
     def pad(self, x):
         """x with its zeros around it, channels first in memory."""
         if self.padded == (self.h, self.w):
             return x
         image = xp(x).zeros((self.c, self.n, *self.padded), x.dtype).transpose(1, 0, 2, 3)
-        image[self.inside] = x
+        image[..., self.top : self.top + self.h, self.left : self.left + self.w] = x
         return image
 
-    @property
-    def inside(self):
-        """The part of a padded image that is no padding."""
-        return (..., slice(self.top, self.top + self.h), slice(self.left, self.left + self.w))
+    def gather(self, x, block):
+        """The patches of a block of padded images, one matrix (C kw, OH images OW) for each product."""
+        m, (sh, sw) = xp(x), self.stride
+        source = x[block].transpose(1, 2, 0, 3)  # (C, H, images, W)
+        if self.whole:
+            windows = m.lib.stride_tricks.sliding_window_view(source, (self.kh, self.kw), (1, 3))[:, ::sh, :, ::sw]
+            return [windows.transpose(0, 4, 5, 1, 2, 3).reshape(self.c * self.kh * self.kw, -1)]
+        tall = -(-self.padded[0] // sh)
+        columns = m.empty((self.c, self.kw, sh, tall, source.shape[2], self.ow), x.dtype)
+        for phase in range(min(sh, self.padded[0])):  # rows apart by the stride lie side by side
+            rows = source[:, phase::sh]
+            for j in range(self.kw):
+                columns[:, j, phase, : rows.shape[1]] = rows[..., j : j + sw * self.ow : sw]
+        return [
+            columns[:, :, i % sh, i // sh : i // sh + self.oh].reshape(self.c * self.kw, -1) for i in range(self.kh)
+        ]
 
-    def columns(self, x, block):
-        """The patches of a block of padded images: (C kh kw, images OH OW)."""
-        windows = unfold(x[block], self.kernel, self.stride)
-        return windows.transpose(1, 4, 5, 0, 2, 3).reshape(self.rows, -1)
+    def split(self, W):
+        """The kernels as one matrix (O, C kw) for each product."""
+        if self.whole:
+            return [W.reshape(self.o, -1)]
+        return [W[:, :, i].reshape(self.o, -1) for i in range(self.kh)]
 
-    def flat(self, block):
-        """The same block among the columns of all images."""
-        return slice(block.start * self.pixels, block.stop * self.pixels)
+    def join(self, parts):
+        """The inverse of `split`."""
+        if self.whole:
+            return parts[0].reshape(self.o, self.c, self.kh, self.kw)
+        return xp(parts[0]).stack([p.reshape(self.o, self.c, self.kw) for p in parts], 2)
+
+    def flat(self, g, block):
+        """A block of outputs in the order of the gathered columns: (O, OH images OW)."""
+        return g[block].transpose(1, 2, 0, 3).reshape(self.o, -1)
 
 
 def convolve(x, W, b, stride, widths):
     """Convolution of x (N, C, H, W) with W (O, C, kh, kw) plus b (O,) or None: (N, O, OH, OW)."""
     m = xp(x)
     plan = Plan(x.shape, W.shape, stride, widths, m)
-    x, kernels = plan.pad(x), W.reshape(plan.o, -1)
-    y = m.empty((plan.o, plan.n * plan.pixels), np.result_type(x, W))
+    if plan.oh < 1 or plan.ow < 1:
+        raise ValueError(f"a kernel of {W.shape[2:]} does not fit an image of {x.shape[2:]} with padding {widths}")
+    x, kernels = plan.pad(x), plan.split(W)
+    y = m.empty((plan.o, plan.n, plan.oh, plan.ow), m.result_type(x, W))
 
     def work(blocks):
         for block in blocks:
-            part = y[:, plan.flat(block)]
-            m.matmul(kernels, plan.columns(x, block), out=part)
+            part = ordered(k @ columns for k, columns in zip(kernels, plan.gather(x, block)))
             if b is not None:
                 part += b[:, None]
+            y[:, block] = part.reshape(plan.o, plan.oh, -1, plan.ow).transpose(0, 2, 1, 3)
 
     threads.run(work, plan.halves)
-    return y.reshape(plan.o, plan.n, plan.oh, plan.ow).transpose(1, 0, 2, 3)
-
-
-def convolve_back(g, W, stride, widths, shape):
-    """The adjoint in x: g (N, O, OH, OW) back to images of that shape."""
-    m = xp(g)
-    plan = Plan((len(g), *shape[1:]), W.shape, stride, widths, m)
-    (kh, kw), (sh, sw), (hp, wp) = plan.kernel, stride, plan.padded
-    kernels, g = W.reshape(plan.o, -1).T, g.transpose(1, 0, 2, 3)
-    image = m.zeros((plan.c, plan.n, hp, wp), np.result_type(g, W))
-
-    def work(blocks):
-        for block in blocks:
-            columns = kernels @ g[:, block].reshape(plan.o, -1)
-            columns = columns.reshape(plan.c, kh, kw, -1, plan.oh, plan.ow)
-            # two steps, rows then columns: kh + kw sums in place of kh kw
-            tall = m.zeros((plan.c, kw, columns.shape[3], hp, plan.ow), image.dtype)
-            for i in range(kh):
-                tall[:, :, :, i : i + sh * plan.oh : sh] += columns[:, i]
-            for j in range(kw):
-                image[:, block, :, j : j + sw * plan.ow : sw] += tall[:, j]
-
-    threads.run(work, plan.halves)
-    return image.transpose(1, 0, 2, 3)[plan.inside]
+    return y.transpose(1, 0, 2, 3)
 
 
 def convolve_weights(g, x, shape, stride, widths):
     """The adjoint in W: the sum over patches of g times patch, in W's shape."""
-    m = xp(g)
-    plan = Plan(x.shape, shape, stride, widths, m)
-    x, g = plan.pad(x), g.transpose(1, 0, 2, 3)
+    plan = Plan(x.shape, shape, stride, widths, xp(g))
+    x = plan.pad(x)
 
     def work(blocks):
-        return ordered(g[:, block].reshape(plan.o, -1) @ plan.columns(x, block).T for block in blocks)
+        sums = None
+        for block in blocks:
+            flat = plan.flat(g, block)
+            parts = [flat @ columns.T for columns in plan.gather(x, block)]
+            sums = parts if sums is None else [s + p for s, p in zip(sums, parts)]
+        return sums
 
-    return ordered(threads.run(work, plan.halves)).reshape(shape)
+    halves = threads.run(work, plan.halves)
+    return plan.join([ordered(parts) for parts in zip(*halves)])
+
+
+def convolve_back(g, W, stride, widths, shape):
+    """The adjoint in x: g (N, O, OH, OW) back to images of that shape."""
+    (kh, kw), (top, bottom), (left, right) = W.shape[2:], *widths
+    if stride == (1, 1) and max(top, bottom) < kh and max(left, right) < kw:
+        # with stride 1 it is a convolution too, of g with the kernels turned by half a turn
+        turned = W.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+        return convolve(g, turned, None, stride, ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)))
+    m = xp(g)
+    plan = Plan((len(g), *shape[1:]), W.shape, stride, widths, m)
+    (sh, sw), (hp, wp) = stride, plan.padded
+    kernels = W.reshape(plan.o, -1).T
+    image = m.zeros((plan.c, hp, plan.n, wp), m.result_type(g, W))
+
+    def work(blocks):
+        for block in blocks:
+            columns = (kernels @ plan.flat(g, block)).reshape(plan.c, kh, kw, plan.oh, -1, plan.ow)
+            # two steps, rows then columns: kh + kw sums in place of kh kw
+            tall = m.zeros((plan.c, kw, hp, columns.shape[4], plan.ow), image.dtype)
+            for i in range(kh):
+                tall[:, :, i : i + sh * plan.oh : sh] += columns[:, i]
+            for j in range(kw):
+                image[:, :, block, j : j + sw * plan.ow : sw] += tall[:, j]
+
+    threads.run(work, plan.halves)
+    return image[:, top : top + plan.h, :, left : left + plan.w].transpose(2, 0, 1, 3)
+
+
+def product(a, b):
+    """a @ b; a large one in two halves of its longer side, one for each thread."""
+    m = xp(a)
+    if m is not np or a.ndim != 2 or b.ndim != 2 or len(a) * b.size < LARGE or a.dtype != b.dtype:
+        return a @ b
+    y = np.empty((len(a), b.shape[1]), a.dtype)
+    half = max(y.shape) // 2
+
+    def work(part):
+        if y.shape[0] >= y.shape[1]:
+            np.matmul(a[part], b, out=y[part])
+        else:
+            np.matmul(a, b[:, part], out=y[:, part])
+
+    threads.run(work, [slice(0, half), slice(half, None)])
+    return y
 
 
 def ordered(parts):
@@ -146,34 +203,64 @@ def max_pool(x, kernel, stride, size):
     y = like(m, x, size)
 
     def work(part):
-        first, *rest = offsets(size, kernel, stride)
-        y[part] = x[part][first]
-        for at in rest:
-            m.maximum(y[part], x[part][at], out=y[part])
+        if kernel == stride:
+            tall = _largest(m, lines(x[part], kernel, size))
+            _largest(m, [tall[..., j :: kernel[1]] for j in range(kernel[1])], out=y[part])
+        else:
+            _largest(m, [x[part][at] for at in offsets(size, kernel, stride)], out=y[part])
 
     threads.run(work, rows(m, x))
     return y
+
+
+def _largest(m, arrays, out=None):
+    """The largest of several arrays, element by element; a new array if out is not given."""
+    first, *rest = arrays
+    if not rest:
+        return first if out is None else m.copyto(out, first)
+    out = m.maximum(first, rest[0], out=out) if out is not None else m.maximum(first, rest[0])
+    for other in rest[1:]:
+        m.maximum(out, other, out=out)
+    return out
+
+
+def lines(x, kernel, size):
+    """For each row of a window, the rows of the image that stand there: pieces of (..., OH, OW kw).
+
+    Windows side by side share long runs of memory this way, which single places of a window do not.
+    """
+    (kh, kw), (oh, ow) = kernel, size
+    return [x[..., i : i + kh * oh : kh, : ow * kw] for i in range(kh)]
 
 
 def max_pool_back(g, y, x, kernel, stride):
     """g of each window, shared evenly among its largest elements, in x's shape."""
     m = xp(x)
     image = m.zeros_like(x, dtype=g.dtype)
-    apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]  # no element is in two windows
-    places = list(offsets(y.shape[-2:], kernel, stride))
-
-    def work(part):
-        xs, out = x[part], image[part]
-        won = [xs[at] == y[part] for at in places]
-        ties = won[0].astype("int8" if len(places) < 128 else "int32")
-        for w in won[1:]:
-            ties += w
-        share = g[part] / ties.astype(g.dtype)
-        for at, w in zip(places, won, strict=True):
-            if apart:
-                m.multiply(share, w, out=out[at])
-            else:
-                out[at] += share * w
-
-    threads.run(work, rows(m, x))
+    work = _back_apart if kernel == stride else _back_overlapping
+    threads.run(lambda part: work(m, image[part], g[part], y[part], x[part], kernel, stride), rows(m, x))
     return image
+
+
+def _back_overlapping(m, image, g, y, x, kernel, stride):
+    places = list(offsets(y.shape[-2:], kernel, stride))
+    won = [x[at] == y for at in places]
+    share = g / ordered([w.astype(g.dtype) for w in won])
+    for at, w in zip(places, won):
+        image[at] += share * w
+
+
+def _back_apart(m, image, g, y, x, kernel, stride):
+    size, kw = y.shape[-2:], kernel[1]
+    wide = (size[0], size[1] * kw)
+    best, share = like(m, x, wide), like(m, image, wide)
+    for j in range(kw):
+        best[..., j::kw] = y
+    won = [row == best for row in lines(x, kernel, size)]
+    ties = ordered([w.astype(g.dtype) for w in won])
+    each = ordered([ties[..., j::kw] + 0 for j in range(kw)])
+    m.divide(g, each, out=each)  # in x's order of memory, whatever g's is
+    for j in range(kw):
+        share[..., j::kw] = each
+    for row, w in zip(lines(image, kernel, size), won):
+        m.multiply(share, w, out=row)

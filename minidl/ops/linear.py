@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..tape import NoRule, Op, record
+from ..tape import NoRule, Op, Tensor, record
+from . import fast
 from .families import Linear
 from .moves import reshape, swapaxes
 from .signals import Pair, ratio
@@ -16,7 +17,7 @@ class Affine(Linear):
     """
 
     def forward(self, x, W, *b):
-        y = x @ lift(W, x, 2)
+        y = times(x, lift(W, x, 2))
         if not b:
             return y
         if b[0].ndim > 1 or b[0].dtype != y.dtype:
@@ -25,12 +26,17 @@ class Affine(Linear):
         return y
 
     def gradient(self, g, y, x, W, *b):
-        return (lambda: g @ swapaxes(lift(W, x, 2), -1, -2), lambda: weight_gradient(x, g, W)) + tuple(
+        return (lambda: times(g, swapaxes(lift(W, x, 2), -1, -2)), lambda: weight_gradient(x, g, W)) + tuple(
             (lambda: bias_gradient(g, b[0]),) if b else ()
         )
 
     def spread(self, b, y):
         return lift(b, y, 1)
+
+
+def times(a, b):
+    """a @ b, of arrays by the fast product."""
+    return a @ b if isinstance(a, Tensor) or isinstance(b, Tensor) else fast.product(a, b)
 
 
 def lift(W, x, own):
@@ -43,9 +49,9 @@ def lift(W, x, own):
 def weight_gradient(x, g, W):
     """Sum over rows of the outer products of x and g, in W's shape."""
     lead = W.ndim - 2
-    if not lead and x.ndim > 2:  # one product for all rows
+    if not lead and x.ndim != 2:  # one product for all rows, or for the only one
         x, g = x.reshape((-1, x.shape[-1])), g.reshape((-1, g.shape[-1]))
-    dW = swapaxes(x, -1, -2) @ g
+    dW = times(swapaxes(x, -1, -2), g)
     between = tuple(range(lead, dW.ndim - 2)) if lead else ()
     return dW.sum(between) if between else dW
 
