@@ -1,0 +1,189 @@
+"""Layers with weights, and the Sequential that strings layers together.
+
+All draw their first values from `rng`, an int or a Generator. The same int gives the same numbers: give every layer its
+own int, or all of them one Generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .. import ops
+from ..ops.convolution import padding_of
+from ..ops.kernels import pair, same_padding
+from ..tape import STATE
+from . import door
+from .initialise import constant, weights
+from .module import Module, join
+
+__all__ = ["Conv1d", "Conv2d", "Dense", "Embedding", "Sequential"]
+
+
+class Sequential(Module):
+    """Layers one after the other: Sequential(Dense(4, 3), ReLU()) or Sequential(first=Dense(4, 3), act=ReLU()).
+
+    Children are named "0", "1", ... or by their keywords. The same layer may stand in several places. One Generator is
+    passed on to all, in order. `model[0]` and `model.first` are layers, `model[:2]` is a Sequential of the same layers.
+    Raises TypeError for what is not a Module, ValueError for a name that would hide a method or holds a dot.
+    """
+
+    def __init__(self, *layers: Module, **named: Module):
+        if layers and named:
+            raise TypeError("Sequential takes layers either by position or by name, got both")
+        for name, layer in {**{str(k): layer for k, layer in enumerate(layers)}, **named}.items():
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential: layer {name} must be a Module, got {type(layer).__name__}")
+            if hasattr(type(self), name) or "." in name:
+                raise ValueError(f"Sequential: a layer cannot be named {name!r}, the name is taken or holds a dot")
+            setattr(self, name, layer)
+
+    def forward(self, x, rng=None):
+        path = STATE.layer.path if STATE.layer is not None else ""
+        for name, layer in self.children().items():
+            x = layer.call_as(join(path, name), x, rng, {})
+        return x
+
+    def __len__(self) -> int:
+        return len(self.children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.children().values())
+
+    def __getitem__(self, key: int | str | slice) -> Module:
+        children = self.children()
+        if isinstance(key, str):
+            return children[key]
+        if not isinstance(key, slice):
+            return list(children.values())[key]
+        part = dict(list(children.items())[key])
+        return Sequential(*part.values()) if all(name.isdigit() for name in part) else Sequential(**part)
+
+
+class Dense(Module):
+    """y = x W + b. x (..., n_in) with at least two axes, y (..., n_out), W (n_in, n_out), b (n_out,) or None.
+
+    W and b may be replaced by tensors with leading axes, see `ops.linear.Affine`: draws, clients, members.
+    init: a name from `initialise.INITIALISERS`; biases start at 0. dtype: of the parameters.
+    """
+
+    settings = ("n_in", "n_out", "bias")
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        bias: bool = True,
+        *,
+        rng: Any = 0,
+        init: str = "glorot_uniform",
+        dtype: Any = "float32",
+    ):
+        door.positive(self, n_in=n_in, n_out=n_out)
+        self.n_in, self.n_out, self.bias = n_in, n_out, bool(bias)
+        self.W = weights((n_in, n_out), n_in, n_out, init, rng, dtype, "Dense")
+        self.b = constant((n_out,), 0.0, dtype, "Dense") if bias else None
+
+    def forward(self, x, rng=None):
+        door.rows(self, x, self.n_in)
+        return ops.affine(x, self.W, self.b)
+
+
+class Conv2d(Module):
+    """Convolve images x (N, c_in, H, W) to (N, c_out, OH, OW). W (c_out, c_in, kh, kw), b (c_out,) or None.
+
+    kernel, stride: an int or two. padding: an int, two, or "same" (OH = ceil(H / stride), the odd pixel at the end).
+    Source: gal:conv-as-matmul
+    """
+
+    settings = ("c_in", "c_out", "kernel", "stride", "padding", "bias")
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | str = 0,
+        bias: bool = True,
+        *,
+        rng: Any = 0,
+        init: str = "glorot_uniform",
+        dtype: Any = "float32",
+    ):
+        door.positive(self, c_in=c_in, c_out=c_out)
+        self.c_in, self.c_out, self.bias = c_in, c_out, bool(bias)
+        self.kernel, self.stride = pair(kernel, "Conv2d: kernel"), pair(stride, "Conv2d: stride")
+        padding_of(padding)
+        self.padding = padding
+        area = self.kernel[0] * self.kernel[1]
+        self.W = weights((c_out, c_in, *self.kernel), c_in * area, c_out * area, init, rng, dtype, "Conv2d")
+        self.b = constant((c_out,), 0.0, dtype, "Conv2d") if bias else None
+
+    def forward(self, x, rng=None):
+        door.images(self, x, self.c_in)
+        if self.padding != "same":
+            ph, pw = self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
+            door.fits(self, (x.shape[2] + 2 * ph, x.shape[3] + 2 * pw), self.kernel)
+        return ops.conv2d(x, self.W, self.b, self.stride, self.padding)
+
+
+class Conv1d(Module):
+    """Convolve sequences x (N, c_in, T) to (N, c_out, OT), as images of one row. W (c_out, c_in, k), b (c_out,).
+
+    kernel, stride: ints. padding: an int or "same" (OT = ceil(T / stride), the odd zero at the end).
+    """
+
+    settings = ("c_in", "c_out", "kernel", "stride", "padding", "bias")
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int | str = 0,
+        bias: bool = True,
+        *,
+        rng: Any = 0,
+        init: str = "glorot_uniform",
+        dtype: Any = "float32",
+    ):
+        door.positive(self, c_in=c_in, c_out=c_out, kernel=kernel, stride=stride)
+        if padding != "same" and not (isinstance(padding, int) and padding >= 0):
+            raise ValueError(f'Conv1d: padding must be an int >= 0 or "same", got {padding!r}')
+        self.c_in, self.c_out, self.bias = c_in, c_out, bool(bias)
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+        self.W = weights((c_out, c_in, kernel), c_in * kernel, c_out * kernel, init, rng, dtype, "Conv1d")
+        self.b = constant((c_out,), 0.0, dtype, "Conv1d") if bias else None
+
+    def forward(self, x, rng=None):
+        door.sequences(self, x, self.c_in)
+        t = x.shape[2]
+        before, after = same_padding(t, self.kernel, self.stride) if self.padding == "same" else (self.padding,) * 2
+        door.fits(self, (t + before + after,), (self.kernel,))
+        x = ops.pad(ops.reshape(x, (-1, self.c_in, 1, t)), ((0, 0), (0, 0), (0, 0), (before, after)))
+        W = ops.reshape(self.W, (self.c_out, self.c_in, 1, self.kernel))
+        y = ops.conv2d(x, W, self.b, (1, self.stride))
+        return ops.reshape(y, (-1, self.c_out, y.shape[3]))
+
+
+class Embedding(Module):
+    """Rows of a table: integer ids of any shape to ids.shape + (dim,). W (n_types, dim).
+
+    Raises TypeError if the ids are not integers, ValueError if one lies outside 0..n_types - 1.
+    """
+
+    settings = ("n_types", "dim")
+
+    def __init__(self, n_types: int, dim: int, *, rng: Any = 0, init: str = "glorot_uniform", dtype: Any = "float32"):
+        door.positive(self, n_types=n_types, dim=dim)
+        self.n_types, self.dim = n_types, dim
+        self.W = weights((n_types, dim), n_types, dim, init, rng, dtype, "Embedding")
+
+    def forward(self, x, rng=None):
+        if x.dtype.kind not in "iu":
+            raise TypeError(f"{self.where()} expects integer ids, got {x.dtype}")
+        if x.size and (int(x.min()) < 0 or int(x.max()) >= self.n_types):
+            raise ValueError(f"{self.where()} expects ids in 0..{self.n_types - 1}, got {int(x.min())}..{int(x.max())}")
+        return ops.embedding(x, self.W)
