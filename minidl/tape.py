@@ -401,11 +401,11 @@ def _seed(y: Tensor, upstream: Any, caller: str) -> Any:
 
 
 def _own(shares: Iterable[Any], seed: Any) -> list[Any]:
-    """The shares, copied where two of them, or one and the seed, are the same memory or cannot be written to."""
+    """The shares, copied where two of them, or one and the seed, are the same memory, or one element stands for many."""
     seen, result = {id(_memory(seed))}, []
     for share in shares:
         memory = _memory(share)
-        if isinstance(share, np.ndarray) and (id(memory) in seen or not share.flags.writeable):
+        if backend.is_array(share) and (id(memory) in seen or memory.size < share.size):
             share = share.copy()
         seen.add(id(memory))
         result.append(share)

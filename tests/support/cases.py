@@ -30,7 +30,8 @@ class Case:
     def to(self, convert, dtype=None):
         """The same case with every array converted: to another type, to another array module."""
         arrays = [a if dtype is None else a.astype(dtype) for a in self.arrays]
-        return Case(self.f, tuple(map(convert, arrays)), tuple(map(convert, self.constants)))
+        constants = [c.astype(dtype) if dtype is not None and c.dtype.kind == "f" else c for c in self.constants]
+        return Case(self.f, tuple(map(convert, arrays)), tuple(map(convert, constants)))
 
 
 class Drawing:
@@ -163,6 +164,19 @@ def _(d):
     return Case(d.pick(*fs), (d.array(*d.shape(), low=0.6, high=2.9),))
 
 
+@case("add", "subtract", "multiply", "divide", "gate", "maximum")
+def _(d):
+    """A plain array on either side of a tensor."""
+    a, b = d.pair(low=0.5)
+    fs = (
+        lambda x, c: (x + c) * c - x / c,
+        lambda x, c: (c - x) * (c + x),
+        lambda x, c: c / x,
+        lambda x, c: ops.gate(x, c) + ops.gate(c, x) + ops.maximum(c, x),
+    )
+    return Case(d.pick(*fs), (a,), (b,))
+
+
 @case("elu")
 def _(d):
     alpha = d.pick(0.5, 2, np.float64(0.5))
@@ -258,9 +272,7 @@ def _(d):
 @case("getitem")
 def _(d):
     """Arrays in the index, repeated ones too: their gradients add."""
-    f = d.pick(
-        lambda x, i, j, m: x[i], lambda x, i, j, m: x[i, j], lambda x, i, j, m: x[:, j], lambda x, i, j, m: x[m]
-    )
+    f = d.pick(lambda x, i, j, m: x[i], lambda x, i, j, m: x[i, j], lambda x, i, j, m: x[:, j], lambda x, i, j, m: x[m])
     rng = d.rng
     return Case(f, (d.array(3, 4),), (rng.integers(0, 3, 5), rng.integers(-4, 4, 5), rng.random((3, 4)) < 0.5))
 
