@@ -16,15 +16,15 @@ def two_nn(width: int = 200) -> nn.Sequential:
     )
 
 
-def cnn(channels: tuple[int, int] = (32, 64), hidden: int = 512, pool_first: bool = False) -> nn.Sequential:
+def cnn(channels: tuple[int, int] = (32, 64), hidden: int = 512, average: bool = False) -> nn.Sequential:
     """The MNIST network of federated averaging: two 5 x 5 convolutions with pooling, 1,663,370 parameters.
 
-    pool_first: pool before the ReLU; the function is the same, and the peer's DeepLIFT keeps its own sums there.
+    average: pool by the mean in place of the largest.
     """
 
     def block(c_in: int, c_out: int, rng: int) -> list:
-        tail = [nn.MaxPool2d(2), nn.ReLU()] if pool_first else [nn.ReLU(), nn.MaxPool2d(2)]
-        return [nn.Conv2d(c_in, c_out, 5, padding="same", rng=rng), *tail]
+        pool = nn.AvgPool2d(2) if average else nn.MaxPool2d(2)
+        return [nn.Conv2d(c_in, c_out, 5, padding="same", rng=rng), nn.ReLU(), pool]
 
     a, b = channels
     return nn.Sequential(
@@ -36,7 +36,7 @@ def cnn(channels: tuple[int, int] = (32, 64), hidden: int = 512, pool_first: boo
 def in_torch(torch: Any, model: nn.Sequential) -> Any:
     """The same network in torch, with the same parameters."""
     layers = []
-    for layer in (child for _, child in model.children()):
+    for layer in model.children().values():
         kind = type(layer).__name__
         if kind == "Dense":
             twin = torch.nn.Linear(*layer.W.shape)
@@ -44,7 +44,8 @@ def in_torch(torch: Any, model: nn.Sequential) -> Any:
             o, c, kh, kw = layer.W.shape
             twin = torch.nn.Conv2d(c, o, (kh, kw), padding=(kh // 2, kw // 2))
         else:
-            twin = {"ReLU": torch.nn.ReLU, "Flatten": torch.nn.Flatten, "MaxPool2d": lambda: torch.nn.MaxPool2d(2)}[kind]()
+            sizes = (2,) if "Pool" in kind else ()
+            twin = getattr(torch.nn, kind)(*sizes)
         if kind in ("Dense", "Conv2d"):
             W = np.asarray(layer.W.data)
             with torch.no_grad():

@@ -11,9 +11,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import local
 from typing import Any
 
 _pool: ThreadPoolExecutor | None = None
+_here = local()  # .busy: this thread works on a part already, so what it calls does not part its work again
 
 
 def count() -> int:
@@ -23,17 +25,25 @@ def count() -> int:
 
 def run(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
     """[function(part) for part in parts], side by side where that helps; results in the order of the parts."""
-    if len(parts) < 2 or count() < 2:
+    if len(parts) < 2 or count() < 2 or getattr(_here, "busy", False):
         return [function(part) for part in parts]
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(count() - 1, thread_name_prefix="minidl")
-    rest = [_pool.submit(function, part) for part in parts[1:]]
+
+    def work(part: Any) -> Any:
+        _here.busy = True
+        try:
+            return function(part)
+        finally:
+            _here.busy = False
+
+    rest = [_pool.submit(work, part) for part in parts[1:]]
     try:
-        first = function(parts[0])
+        first = work(parts[0])
     finally:
-        done = [r.exception() for r in rest]  # nobody may still write into our arrays when we leave
-    for error in done:
+        errors = [r.exception() for r in rest]  # nobody may still write into our arrays when we leave
+    for error in errors:
         if error is not None:
             raise error
     return [first, *(r.result() for r in rest)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..ops.families import Elementwise
 from ..tape import BY_TABLE, NoRule, Tape, Tensor, no_rule, raw
 from .explanation import Explanation, finish
 from .ledger import Ledger
@@ -38,7 +39,8 @@ def relevance(y: Tensor, x: Tensor, seed: Any, table: Table, ledger: Ledger, exp
     fed = feeders(tape)
 
     def rule(node, r):
-        ledger.meet(r)
+        if not isinstance(node.op, Elementwise):  # there relevance only passes
+            ledger.meet(r)
         values = [raw(i) for i in node.inputs]
         if node.op.relevance is BY_TABLE:
             refuse_live_weights(node, tape, "relevance")

@@ -49,6 +49,8 @@ class Epsilon(LinearRule):
     """Proportional shares z_ij / (z_j + eps), the stabiliser with the sign of z_j, and sign(0) = +1.
 
     With eps = 0 the basic rule: exact proportions, and where z_j = 0 the relevance is undefined and said to be.
+    For R_j > 0 and z_j > 0 a larger positive z_ij gets no smaller share.
+    Source: lrp:ordering
     """
 
     eps: float = 0.0
@@ -56,16 +58,16 @@ class Epsilon(LinearRule):
 
     def __call__(self, op, r, y, x, W, *b):
         if self.eps:
-            q = r / xp(y).where(y >= 0, y + self.eps, y - self.eps)
-            kept, undefined = q * xp(y).where(y >= 0, y.dtype.type(self.eps), y.dtype.type(-self.eps)), None
+            stabiliser = xp(y).where(y >= 0, y.dtype.type(self.eps), y.dtype.type(-self.eps))
+            q, undefined = r / (y + stabiliser), None
+            stabiliser *= q
         else:
-            q, undefined = ratio(r, y)
-            kept = None
+            (q, undefined), stabiliser = ratio(r, y), None
         rx = x * op.adjoint(q, y, x, W)
         if not b:
-            return [rx, None, kept, undefined]
+            return [rx, None, stabiliser, undefined]
         more, rb = self._to_bias(op, q * op.spread(b[0], y), y, x, W)
-        return [rx if more is None else rx + more, None, rb, kept, undefined]
+        return [rx if more is None else rx + more, None, rb, stabiliser, undefined]
 
 
 @dataclass(frozen=True)

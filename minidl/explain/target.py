@@ -33,7 +33,9 @@ def trace(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str
     x: a floating-point array with the rows on its first axis. target: a class (int); a class for each row (ints,
     (N,)); output weights (floats, (K,) or (N, K)), for instance for the difference of two classes; a function from
     the output to a tensor (N,); or None where the output has one number a row.
+    Weights that are 1 - 1/K at a class and -1/K elsewhere subtract the mean contribution over the classes.
     Raises TypeError or ValueError with what came and what was expected.
+    Source: deeplift:eq5
     """
     x = checked(x, method)
     recording, tape.STATE.recording = tape.STATE.recording, True

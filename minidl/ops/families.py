@@ -139,4 +139,6 @@ class Winner(Op):
         """credit / d; where the difference is 0 the share at rest (the reference's)."""
         where = xp(d).where
         still = d == 0
+        if not still.any():
+            return credit / d
         return where(still, at_rest, credit / where(still, d.dtype.type(1), d))

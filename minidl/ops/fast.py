@@ -43,10 +43,9 @@ class Plan:
         self.padded = hp, wp = h + self.top + bottom, w + self.left + right
         self.oh, self.ow = (hp - self.kh) // stride[0] + 1, (wp - self.kw) // stride[1] + 1
         self.whole = self.c * self.kw < self.SHORT  # gather whole patches
-        self.groups = 1 if self.whole else self.kh
         lines = self.kh * self.oh if self.whole else hp + stride[0]
-        each, work = self.c * self.kw * lines * self.ow, self.n * self.c * self.kh * self.kw * self.oh * self.ow * self.o
-        self.halves = halves(m, self.n, each, work)
+        work = self.n * self.c * self.kh * self.kw * self.oh * self.ow * self.o
+        self.halves = halves(m, self.n, self.c * self.kw * lines * self.ow, work)
 
     def pad(self, x):
         """x with its zeros around it, channels first in memory."""
@@ -159,14 +158,14 @@ def product(a, b):
     m = xp(a)
     if m is not np or a.ndim != 2 or b.ndim != 2 or len(a) * b.size < LARGE or a.dtype != b.dtype:
         return a @ b
-    y = np.empty((len(a), b.shape[1]), a.dtype)
+    y = m.empty((len(a), b.shape[1]), a.dtype)
     half = max(y.shape) // 2
 
     def work(part):
         if y.shape[0] >= y.shape[1]:
-            np.matmul(a[part], b, out=y[part])
+            m.matmul(a[part], b, out=y[part])
         else:
-            np.matmul(a, b[:, part], out=y[:, part])
+            m.matmul(a, b[:, part], out=y[:, part])
 
     threads.run(work, [slice(0, half), slice(half, None)])
     return y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import threads
 from ..backend import xp
 from ..tape import record
 from . import fast
@@ -10,7 +11,7 @@ from .families import Sum, Winner
 from .kernels import offsets, pair
 from .moves import im2col, reshape, transpose
 from .reduce import amax, total
-from .signals import Pair
+from .signals import Delta, Pair
 
 
 def windows_of(x, kernel, stride):
@@ -49,21 +50,27 @@ class MaxPool(_Pool, Winner):
     def shares(self, y, x):
         """The secant's coefficients, place by place in the window."""
         top = xp(y.value).maximum(y.value, y.reference)
-        won, rest = 1 / self.ties(y.value, x.value), 1 / self.ties(y.reference, x.reference)
-        up, down = (top - y.reference) * won, (y.value - top) * rest
+        up = (top - y.reference) / self.ties(y.value, x.value)
+        rest = 1 / self.ties(y.reference, x.reference)
+        down = (y.value - top) * rest
         for at in offsets(y.value.shape[-2:], self.kernel, self.stride):
             first = x.reference[at] == y.reference
-            credit = up * (x.value[at] == y.value) + down * first
-            yield at, self.secant(credit, x.value[at] - x.reference[at], rest * first + 0 * credit)
+            credit = up * (x.value[at] == y.value)
+            credit += down * first
+            yield at, self.secant(credit, x.value[at] - x.reference[at], rest * first)
 
     def multiplier(self, m, y, x):
-        zeros = xp(x.value).zeros
-        pos = zeros(x.value.shape, x.value.dtype)
-        neg = pos if m.one else zeros(x.value.shape, x.value.dtype)
-        for at, s in self.shares(y, x):
-            pos[at] += s * m.pos
-            if not m.one:
-                neg[at] += s * m.neg
+        zeros = xp(x.value).zeros_like
+        pos = zeros(x.value)
+        neg = pos if m.one else zeros(x.value)
+
+        def work(part):
+            for at, s in self.shares(_rows(y, part), _rows(x, part)):
+                pos[part][at] += s * m.pos[part]
+                if not m.one:
+                    neg[part][at] += s * m.neg[part]
+
+        threads.run(work, fast.rows(xp(x.value), x.value))
         return (Pair(pos, neg),)
 
     def parts(self, y, x):
@@ -75,6 +82,11 @@ class MaxPool(_Pool, Winner):
     def simple(self, x):
         """The largest along the last axis of the windows."""
         return transpose(amax(windows_of(x, self.kernel, self.stride), 4), (0, 3, 1, 2))
+
+
+def _rows(d, part):
+    """Some rows of a value beside its reference, which may be one row for all."""
+    return Delta(d.value[part], d.reference[part] if len(d.reference) == len(d.value) else d.reference)
 
 
 class SumPool(_Pool, Sum):
