@@ -31,6 +31,7 @@ run = report.chapter(
     "01_one_tape", minutes=30, law="every pass keeps its books: messages, contributions and what was absorbed"
 )
 PURPLE, ORANGE, BLACK, GREY = "#5e3c99", "#e66101", "black", "0.7"
+plt.rcParams["figure.dpi"] = 85  # small pictures keep the notebook small
 
 # %% [markdown]
 # ## 1. The tape

@@ -14,6 +14,7 @@ class Affine(Linear):
 
     W and b may carry leading axes (K, in, out), (K, out): clients, draws, ensemble members. Then x carries them too,
     of length 1 where it is shared; axes of x between them and the features (rows, time) are kept.
+    Source: lrp:eq3
     """
 
     def forward(self, x, W, *b):
