@@ -48,7 +48,8 @@ def measure(case: Case, pairs: int, warmup: int = 2) -> str:
     ratio = medians["minidl"] / medians[best]
     return (
         f"{case.name:<34} {ours}   {best} {shown(medians[best])}   ratio {ratio:.2f} "
-        f"(quartiles {low:.2f}..{high:.2f}, {pairs} pairs)   bar {case.bar:.2f}: {verdict(low, high, case.bar)}{_note(case)}"
+        f"(quartiles {low:.2f}..{high:.2f}, {pairs} pairs)   "
+        f"bar {case.bar:.2f}: {verdict(low, high, case.bar)}{_note(case)}"
     )
 
 

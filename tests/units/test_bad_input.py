@@ -1,0 +1,162 @@
+"""Explaining: what is wrong with an argument is said in one sentence, with what came and what was expected."""
+
+import numpy as np
+import pytest
+
+from minidl import NoRule, nn, ops
+from minidl.explain import deeplift, gradient_times_input, lrp, rules, saliency
+
+METHODS = [
+    lrp,
+    saliency,
+    gradient_times_input,
+    lambda *args, **kwargs: deeplift(*args, reference=0.0, **kwargs),
+]
+every_method = pytest.mark.parametrize("method", METHODS, ids=["lrp", "saliency", "gradient_times_input", "deeplift"])
+W = np.arange(12.0).reshape(4, 3)
+
+
+def model(x):
+    return ops.affine(x, W)
+
+
+def sequence_model(x):
+    return ops.affine(x, W)  # (N, T, 4) to (N, T, 3)
+
+
+X = np.ones((2, 4))
+
+
+@every_method
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_and_infinite_input(method, bad):
+    with pytest.raises(ValueError, match="x holds NaN or infinite values"):
+        method(model, np.where(np.eye(4)[:2] == 1, bad, X), 0)
+
+
+@every_method
+def test_integer_input(method):
+    with pytest.raises(TypeError, match=r"x must be floating point, got uint8; convert and scale it, e.g. x / 255.0"):
+        method(model, X.astype(np.uint8), 0)
+
+
+@every_method
+def test_a_single_number_has_no_rows(method):
+    with pytest.raises(ValueError, match=r"rows on the first axis, got a single number; use x\[None\]"):
+        method(lambda x: x, np.float64(3.0), None)
+
+
+@every_method
+@pytest.mark.parametrize("target, came", [(3, 3), (-1, -1), (np.array([0, 7]), 7)])
+def test_target_out_of_range(method, target, came):
+    with pytest.raises(ValueError, match=rf"target must lie in 0..2, got {came}"):
+        method(model, X, target)
+
+
+@every_method
+def test_target_missing(method):
+    with pytest.raises(ValueError, match=r"target is missing; the output has shape \(2, 3\)"):
+        method(model, X)
+
+
+@every_method
+def test_int_target_for_a_sequence(method):
+    with pytest.raises(ValueError, match=r"output \(N, K\), but this one has shape \(2, 5, 3\); pass a function"):
+        method(sequence_model, np.ones((2, 5, 4)), 0)
+
+
+@every_method
+@pytest.mark.parametrize(
+    "target, sentence",
+    [
+        (np.array([0, 1, 2]), r"a target of ints must have shape \(2,\), got \(3,\); weights are floats"),
+        (np.array([0.5, 0.5]), r"target weights must have shape \(3,\) or \(2, 3\), got \(2,\)"),
+        ("cat", "target must be an int, ints"),
+        (lambda y: y, r"target must return a tensor of one number for each of the 2 rows, got Tensor of shape \(2, 3\)"),
+        (lambda y: y.data[:, 0], r"got ndarray of shape \(2,\)"),
+    ],
+)
+def test_target_of_another_kind(method, target, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        method(model, X, target)
+
+
+@every_method
+def test_a_model_that_leaves_the_tape(method):
+    with pytest.raises(TypeError, match="the model must return a Tensor computed from x, got ndarray"):
+        method(lambda x: x.data @ W, X, 0)
+
+
+@every_method
+def test_a_model_that_mixes_up_the_rows(method):
+    with pytest.raises(ValueError, match=r"a row for each of the 2 rows of x, got shape \(8,\)"):
+        method(lambda x: x.reshape(8), X)
+
+
+@pytest.mark.parametrize("method", [deeplift, gradient_times_input])
+def test_reference_of_another_shape(method):
+    with pytest.raises(ValueError, match=r"reference must be a number or broadcast to the shape of x, \(2, 4\); got \(3,\)"):
+        method(model, X, 0, reference=np.zeros(3))
+    with pytest.raises(ValueError, match="reference holds NaN or infinite values"):
+        method(model, X, 0, reference=np.nan)
+
+
+@pytest.mark.parametrize(
+    "table, sentence",
+    [
+        ("epsilon", "lrp: rules must be a rule or a table of"),
+        (rules.rescale(), "lrp: rules must be a rule or a table of"),
+        (((nn.Dense, rules.rescale()),), r"Rescale\(near_zero=None\) is not one of its rules"),
+        (((3, rules.basic()),), "a key must be a layer class, a glob on its path or ANY, got 3"),
+        ((rules.basic(), rules.basic()), r"each row of rules must be \(key, rule\)"),
+    ],
+)
+def test_unknown_rule(table, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        lrp(model, X, 0, rules=table)
+
+
+def test_a_table_without_a_row_for_a_layer():
+    network = nn.Sequential(nn.Dense(4, 3, rng=0), nn.ReLU(), nn.Dense(3, 2, rng=1))
+    with pytest.raises(NoRule, match=r"no row of rules matches Affine in layer 2 Dense; add a last row \(ANY, rule\)"):
+        lrp(network, X.astype(np.float32), 0, rules=(("0", rules.basic()),))
+
+
+@pytest.mark.parametrize(
+    "make, sentence",
+    [
+        (lambda: rules.epsilon(0), "eps must be greater than 0, got 0; without a stabiliser use basic"),
+        (lambda: rules.alpha_beta(2, 1), "alpha \\+ beta must be 1, got 2 \\+ 1 = 3"),
+        (lambda: rules.basic(bias="drop"), 'bias must be "absorb" or "redistribute", got \'drop\''),
+        (lambda: rules.rescale(near_zero=-1), "near_zero must be at least 0, got -1"),
+    ],
+)
+def test_rules_with_bad_settings(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()
+
+
+@pytest.mark.parametrize("method", [METHODS[0], METHODS[3]], ids=["lrp", "deeplift"])
+def test_softmax_says_which_layer_and_what_to_do(method):
+    network = nn.Sequential(body=nn.Dense(4, 3, rng=0), top=nn.Softmax())
+    with pytest.raises(NoRule, match=r"Softmax in layer top Softmax has no \w+ rule: explain the logit"):
+        method(network, X.astype(np.float32), 0)
+
+
+def test_a_product_of_two_live_signals_asks_which_is_the_gate():
+    with pytest.raises(NoRule, match=r"both depend on the input: write gate\(signal, gate\)"):
+        lrp(lambda x: (x * ops.tanh(x)).sum(1), X)
+
+
+def test_weights_that_depend_on_the_input():
+    with pytest.raises(NoRule, match="its weights depend on the input"):
+        lrp(lambda x: ops.affine(x, ops.tanh(x[0][:, None])), X, 0)
+
+
+def test_batch_statistics_refuse_until_eval():
+    network = nn.Sequential(nn.Dense(4, 3, rng=0), nn.BatchNorm1d(3))
+    x = np.random.default_rng(0).random((5, 4), dtype=np.float32)
+    with pytest.raises(NoRule, match=r"call model.eval\(\) first"):
+        lrp(network, x, 0)
+    network.eval()
+    lrp(network, x, 0)
