@@ -34,6 +34,8 @@ def deeplift(
     for all, or a row each). rules: rescale() or reveal_cancel(), or a table of them, for the non-linearities;
     rescale() if not given. Biases get nothing.
     Raises NoRule where an operation has no multiplier rule, TypeError and ValueError for a bad argument.
+    Erratum: deeplift, section 3.5.2: printed m = -1 "even though dy/dh = 0"; right: there y = 1 - h, so dy/dh = -1, and
+    it is the derivative of h that is 0.
     Source: deeplift:eq1, deeplift:eq3, deeplift:bias, deeplift:target-layer
     """
     table = Table(rescale() if rules is None else rules, NonlinearityRule, "deeplift")

@@ -16,6 +16,7 @@ def erase(x: Any, scores_from: Any, scores_to: Any, count: int, fill: float = 0.
 
     x, scores_from, scores_to: (N, ...), NumPy. Elements are ranked by scores_from - scores_to; of those above 0 the
     `count` largest of each row become `fill` (ties: the first in memory order).
+    Erratum: deeplift, figure 4: printed 1K images of the original class; MNIST's test set has 974 eights.
     Raises ValueError if the shapes differ or count is negative.
     Source: deeplift:fig4
     """
@@ -31,18 +32,23 @@ def erase(x: Any, scores_from: Any, scores_to: Any, count: int, fill: float = 0.
     return np.where(chosen.reshape(x.shape), x.dtype.type(fill), x)
 
 
-def log_odds(model: Callable[[Tensor], Tensor], x: Any, class_a: int, class_b: int) -> np.ndarray:
-    """ln p_a - ln p_b of each row, in nats, from a model that ends in logits: their difference. Returns (N,)."""
+def log_odds(model: Callable[[Tensor], Tensor], x: Any, class_a: Any, class_b: Any) -> np.ndarray:
+    """ln p_a - ln p_b of each row, in nats, from a model that ends in logits: their difference. Returns (N,).
+
+    class_a, class_b: an int for all rows, or ints (N,).
+    """
     with no_grad():
         logits = to_numpy(model(Tensor(x)).data)
-    return logits[:, class_a] - logits[:, class_b]
+    rows = np.arange(len(logits))
+    return logits[rows, class_a] - logits[rows, class_b]
 
 
 def log_odds_change(
-    model: Callable[[Tensor], Tensor], x: Any, erased: Any, class_from: int, class_to: int
+    model: Callable[[Tensor], Tensor], x: Any, erased: Any, class_from: Any, class_to: Any
 ) -> np.ndarray:
     """How much erasing raised the log-odds of class_to against class_from, in nats: (N,).
 
+    class_from, class_to: an int for all rows, or ints (N,).
     Source: deeplift:fig4
     """
     return log_odds(model, erased, class_to, class_from) - log_odds(model, x, class_to, class_from)

@@ -23,6 +23,7 @@ def lrp(
     rules: a relevance rule, or a table ((key, rule), ...); epsilon(1e-6) if not given. expand: explain through
     operations that advise against it (softmax, batch statistics) by their parts.
     Raises NoRule where an operation has no relevance rule, TypeError and ValueError for a bad argument.
+    Erratum: lrp, after eq 13: printed sum_i sum_{k: k is input for neuron k}; right: i is input for k.
     Source: lrp:eq1, lrp:eq2, lrp:eq8, lrp:eq13, lrp:eq62, lrp:alg2, lrp:eq63
     """
     table = Table(epsilon() if rules is None else rules, LinearRule, "lrp")

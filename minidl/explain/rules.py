@@ -36,9 +36,10 @@ class LinearRule:
 def evenly(op: Linear, share: Any, y: Any, x: Any, W: Any) -> Any:
     """Relevance of each output, spread evenly over the inputs that it reads: share / n to each of n inputs.
 
-    The text leaves the way open; this is eq 5's b/V for every unit: in a dense layer V is the number of inputs, in a
-    convolution the number of pixels in the receptive field, padding not counted.
-    Source: lrp:bias-redistribution
+    This is eq 5's b/V for every unit: in a dense layer V is the number of inputs, in a convolution the number of
+    pixels in the receptive field, padding not counted.
+    Erratum: lrp, after eq 57: printed that the bias's share "can be redistributed", not how; here evenly, as in eq 5.
+    Source: lrp:bias-redistribution, lrp:eq5
     """
     one, reads = xp(x).ones_like(x), xp(W).ones_like(W)
     return op.adjoint(share / op.forward(one, reads), y, x, reads)
@@ -113,7 +114,10 @@ def _sum(shares):
 def basic(bias: str = "absorb") -> LinearRule:
     """Proportional shares R_{i<-j} = z_ij / z_j R_j; the bias takes b_j / z_j R_j.
 
-    bias: "absorb" (eq 57), or "redistribute" evenly over the inputs that the unit reads.
+    bias: "absorb" (eq 57), or "redistribute" evenly over the inputs that the unit reads. For R_j > 0 and a positive
+    total, a larger positive contribution gets no smaller message.
+    Erratum: lrp, eqs 55 and 57: printed that conservation must hold, then broken by b; right with what b absorbs.
+    Erratum: lrp, eq 56: undefined where z_j = 0; a relevance that meets it is accounted for as undefined.
     Source: lrp:eq56, lrp:eq50
     """
     return Epsilon(0.0, _bias(bias))
@@ -134,8 +138,8 @@ def alpha_beta(alpha: float = 0.5, beta: float = 0.5, bias: str = "absorb") -> L
     """alpha times the positive contributions' proportions plus beta times the negative ones'; alpha + beta = 1.
 
     The text's example is (1/2, 1/2); (2, -1) is common. bias as in `basic`.
-    Erratum: eq 61 presumes that z+ and z- are both there; a unit that lacks one passes on only the other's share,
-    and the rest is accounted for as undefined.
+    Erratum: lrp, eqs 60 and 61: presume that z+ and z- are both there; a unit that lacks one passes on only the other's
+    share, and the rest is accounted for as undefined.
     Source: lrp:eq60
     """
     if abs(alpha + beta - 1) > 1e-12:
@@ -247,6 +251,7 @@ def reveal_cancel() -> NonlinearityRule:
 
     Where a part is 0 its multiplier is the limit: the mean of the slopes at x0 and at x0 + the other part.
     It evaluates f away from x and x0, so functions that do not live on the whole line (log, sqrt) take Rescale.
+    Erratum: deeplift, section 3.2: printed m = C / dx, which says nothing of dx = 0; each rule here takes its limit.
     Source: deeplift:revealcancel-rule
     """
     return RevealCancel()

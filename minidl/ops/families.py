@@ -44,6 +44,7 @@ class Sum(Move):
     """Every element of the output is a plain sum of inputs: relevance in proportion to the terms (eq 16).
 
     A sum that is exactly 0 has no proportions; what it holds is accounted for as undefined.
+    Erratum: lrp, figure 2's caption: printed messages from neuron i to its input j; right: from j to its input i.
     Source: lrp:eq16
     """
 
@@ -87,6 +88,8 @@ class Linear(Op):
     The rules need only forward and the adjoint in x, so the dense layer, the convolution and the gates of a
     recurrent cell share them. LRP's rule is the table's choice; DeepLIFT has one, the Linear rule: the sign of
     weight times TOTAL difference decides to which part a term goes, both parts of it together.
+    Erratum: deeplift, section 3.5.1: printed m_{x+,y+} = m_{x-,y-} = 0.5 w where dx = 0, "similarly for dx-"; right:
+    all four multipliers are 0.5 w.
     Source: deeplift:linear-rule
     """
 

@@ -17,4 +17,5 @@ def assert_equal_scores(actual, expected, flow):
     """Two sets of scores are equal up to the rounding of the signals behind them, row by row."""
     eps = np.finfo(actual.dtype).eps
     rows = np.abs(actual - expected).reshape(len(actual), -1).max(1)
-    assert (rows <= ROUNDINGS * eps * np.maximum(flow, np.finfo(actual.dtype).tiny)).all(), f"{rows} against flow {flow}"
+    allowed = ROUNDINGS * eps * np.maximum(flow, np.finfo(actual.dtype).tiny)
+    assert (rows <= allowed).all(), f"{rows} against flow {flow}"

@@ -32,7 +32,7 @@ class Network:
         return x
 
     def generic(self):
-        """The input, zeros kept, moved off the lattice on which terms cancel to exactly 0: there proportions are 0/0."""
+        """The input, zeros kept, off the lattice on which terms cancel to exactly 0 (proportions are 0/0 there)."""
         return self.x * (1 + 0.1 * np.random.default_rng(0).random(self.x.shape))
 
     def __repr__(self):

@@ -72,7 +72,7 @@ def test_int_target_for_a_sequence(method):
         (np.array([0, 1, 2]), r"a target of ints must have shape \(2,\), got \(3,\); weights are floats"),
         (np.array([0.5, 0.5]), r"target weights must have shape \(3,\) or \(2, 3\), got \(2,\)"),
         ("cat", "target must be an int, ints"),
-        (lambda y: y, r"target must return a tensor of one number for each of the 2 rows, got Tensor of shape \(2, 3\)"),
+        (lambda y: y, r"must return a tensor of one number for each of the 2 rows, got Tensor of shape \(2, 3\)"),
         (lambda y: y.data[:, 0], r"got ndarray of shape \(2,\)"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_model_that_mixes_up_the_rows(method):
 
 @pytest.mark.parametrize("method", [deeplift, gradient_times_input])
 def test_reference_of_another_shape(method):
-    with pytest.raises(ValueError, match=r"reference must be a number or broadcast to the shape of x, \(2, 4\); got \(3,\)"):
+    with pytest.raises(ValueError, match=r"a number or broadcast to the shape of x, \(2, 4\); got \(3,\)"):
         method(model, X, 0, reference=np.zeros(3))
     with pytest.raises(ValueError, match="reference holds NaN or infinite values"):
         method(model, X, 0, reference=np.nan)
