@@ -28,9 +28,9 @@ def main() -> None:
     print(f"minidl {minidl.__version__}, numpy {np.__version__}, python {platform.python_version()}; {load()}")
     if arguments.only in "tape":
         print(tape.overhead(50 if smoke else 1000, pairs))
-    wanted = [c for c in [*training.cases(smoke), *attribution.cases(smoke), imports.case()] if arguments.only in c.name]
-    for case in wanted:
-        print(measure(case, pairs, warmup=1 if smoke else 2), flush=True)
+    for case in [*training.cases(smoke), *attribution.cases(smoke), imports.case()]:
+        if arguments.only in case.name:
+            print(measure(case, pairs, warmup=1 if smoke else 2), flush=True)
     print(load())
 
 

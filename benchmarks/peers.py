@@ -35,5 +35,5 @@ def same(ours: Any, theirs: Any, what: str, tolerance: float) -> str:
     """A note with the largest difference relative to the largest value; RuntimeError if it is above the tolerance."""
     difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
     if not difference <= tolerance:
-        raise RuntimeError(f"{what}: minidl and the peer differ by {difference:.1e} (relative), so their times say nothing")
+        raise RuntimeError(f"{what}: values differ by {difference:.1e} of the largest, so the times say nothing")
     return f"values equal to {difference:.0e}"

@@ -12,7 +12,7 @@ TARGET = 10e-6
 
 
 def overhead(length: int, repeats: int) -> str:
-    """A chain of `length` y = y * a + b on shape (1,), forward and backward, minus the bare NumPy calls, per operation."""
+    """A chain of y = y * a + b on shape (1,), forward and backward, less the bare NumPy calls, per operation."""
     a, b = np.array([1.0001]), np.array([0.001])
 
     def taped() -> None:

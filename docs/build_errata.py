@@ -1,4 +1,4 @@
-"""Make docs/errata.md from the `Erratum:` lines of the package's docstrings: `python docs/build_errata.py [--check]`."""
+"""Make docs/errata.md from the docstrings' `Erratum:` lines: `python docs/build_errata.py [--check]`."""
 
 import argparse
 import ast
@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "errata.md"
 HEAD = """# What the texts print, and what the code does
 
-Made from the `Erratum:` lines of the docstrings by `python docs/build_errata.py`; a test keeps it up to date. Each is where the
-formula is, so that nobody who compares the code with the page has to wonder.
+Made from the `Erratum:` lines of the docstrings by `python docs/build_errata.py`; a test keeps it up to date.
+Each stands where the formula is, so that nobody who compares the code with the page has to wonder.
 
 | text, place | what | where |
 |---|---|---|
