@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, blas
+from . import backend, blas, threads
 from .nn.module import Module
 from .nn.serialise import read_arrays, write_arrays
 from .optim import Optimiser
@@ -86,6 +86,7 @@ def fit(
     if checkpoint is not None and Path(checkpoint).exists():
         history = _resume(Path(checkpoint), model, optimiser, configuration, epochs)
     steps = -(-len(x) // batch_size)
+    threads.keep_memory()
     with blas.one_thread(), _Bar(progress, epochs * steps, history.epochs * steps) as bar:
         try:
             for epoch in range(history.epochs, epochs):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import is_array, xp
-from ..ops.families import Linear, Move
+from ..ops.families import Linear, Move, Winner, by_gradient
 from ..ops.signals import Delta, Pair, constant, split
 from ..tape import BY_TABLE, Tape, Tensor, raw, replay
 from .explanation import Explanation, finish
@@ -26,27 +26,33 @@ def deeplift(
     *,
     reference: Any,
     rules: Any = None,
+    maxima: str = "secant",
     expand: bool = False,
 ) -> Explanation:
     """Contributions of every element of x to the target's difference from the reference: scores = y - y0.
 
     model, x, target, expand: as for `lrp`. reference: a number, or an array that broadcasts to x's shape (one row
     for all, or a row each). rules: rescale() or reveal_cancel(), or a table of them, for the non-linearities;
-    rescale() if not given. Biases get nothing.
+    rescale() if not given. Biases get nothing. maxima: "secant" shares a maximum's difference among the winners of x and
+    those of the reference, exactly; "gradient" sends all to the winners of x, as the text leaves it, and breaks the sum.
     Raises NoRule where an operation has no multiplier rule, TypeError and ValueError for a bad argument.
     Erratum: deeplift, section 3.5.2: printed m = -1 "even though dy/dh = 0"; right: there y = 1 - h, so dy/dh = -1, and
     it is the derivative of h that is 0.
     Source: deeplift:eq1, deeplift:eq3, deeplift:bias, deeplift:target-layer
     """
     table = Table(rescale() if rules is None else rules, NonlinearityRule, "deeplift")
+    if maxima not in ("secant", "gradient"):
+        raise ValueError(f'deeplift: maxima must be "secant" or "gradient", got {maxima!r}')
     traced = trace(model, x, target, "deeplift")
-    multipliers = Multipliers(traced.y, traced.x, reference_for(traced.x.data, reference, "deeplift"), table, expand)
+    rest = reference_for(traced.x.data, reference, "deeplift")
+    multipliers = Multipliers(traced.y, traced.x, rest, table, expand, maxima)
     ledger = Ledger(traced.output)
     scores = multipliers.contributions(multipliers.walk(traced.weights, ledger), traced.x)
     output, weights = traced.output, traced.weights
     # one replayed row stands for all: broadcast before the weights of each row pick from it
     rest = (multipliers.reference[traced.y] * weights).reshape(len(output), -1).sum(1)
-    return finish("deeplift", scores, output, ledger, expected=output - rest, reference_output=rest)
+    method = "deeplift" if maxima == "secant" else "deeplift (maxima by gradient, which breaks the sum)"
+    return finish(method, scores, output, ledger, expected=output - rest, reference_output=rest)
 
 
 def reference_for(x: Any, reference: Any, method: str) -> Any:
@@ -74,8 +80,10 @@ class Multipliers:
     Source: deeplift:eq4, deeplift:eq2
     """
 
-    def __init__(self, y: Tensor, x: Tensor, reference: Any, table: Table, expand: bool = False):
-        self.y, self.x = y, x
+    def __init__(
+        self, y: Tensor, x: Tensor, reference: Any, table: Table, expand: bool = False, maxima: str = "secant"
+    ):
+        self.y, self.x, self.maxima = y, x, maxima
         self.tape = Tape(y, [x], "multiplier", expand=expand)
         self.reference = self._replay(reference)
         self.rules = self._choose(table)
@@ -153,6 +161,8 @@ class Multipliers:
             chosen = self.rules.get(node)
             if chosen is not None:
                 return (chosen.multiplier(node.op, m, delta, *inputs),)
+            if self.maxima == "gradient" and isinstance(node.op, Winner):
+                return by_gradient(node.op, m, delta, *inputs)
             return node.op.multiplier(m, delta, *inputs)
 
         m = self.tape.walk(Pair(seed, seed), rule).get(self.x)

@@ -56,6 +56,8 @@ class Explanation:
         n, shown = len(self.output), 3
         lines = [f"{self.method} of {n} row{'s' if n != 1 else ''}"] if n > 1 else []
         lines += [self.law(row) for row in range(min(n, shown))]
+        if n == 1 and " (" in self.method:
+            lines.insert(0, self.method)
         if n > shown:
             worst = "" if self.residual is None else f", largest residual {float(abs(self.residual).max()):.0e}"
             lines.append(f"... {n - shown} more{worst}")

@@ -33,10 +33,10 @@ class Ledger:
 
     def rows(self, share: Any, node: Tensor) -> Any:
         """Sums of a share over all axes but the rows', before any broadcasting is undone."""
-        if share.shape[:1] != (self.n,) or share.ndim < node.ndim:
-            share = xp(share).broadcast_to(share, node.shape)
         if self.n == 1:
             return share.sum().reshape(1)
+        if share.shape[:1] != (self.n,):
+            share = xp(share).broadcast_to(share, node.shape)
         if share.shape[:1] != (self.n,):
             raise ValueError(
                 f"{node.op!r} in layer {name_of(node)} has shape {node.shape}: its first axis is not the {self.n} rows "

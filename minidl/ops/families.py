@@ -24,6 +24,14 @@ def beside(a, b):
     return (constant(a), constant(b)) if isinstance(a, Tensor) or isinstance(b, Tensor) else (a, b)
 
 
+def by_gradient(op, m, y, *x):
+    """Multipliers sent back by the gradient rule, which is exact where the output is a plain sum or choice of inputs."""
+    values = [i.value for i in x]
+    up = [call(s) for s in op.gradient(m.pos, y.value, *values)]
+    down = up if m.one else [call(s) for s in op.gradient(m.neg, y.value, *values)]
+    return [None if a is None else Pair(a, b) for a, b in zip(up, down, strict=True)]
+
+
 class Move(Op):
     """Every element of the output IS one element of an input: the adjoint serves all three passes."""
 
@@ -31,10 +39,7 @@ class Move(Op):
         return self.gradient(r, y, *x)
 
     def multiplier(self, m, y, *x):
-        values = [i.value for i in x]
-        up = [call(s) for s in self.gradient(m.pos, y.value, *values)]
-        down = up if m.one else [call(s) for s in self.gradient(m.neg, y.value, *values)]
-        return [None if a is None else Pair(a, b) for a, b in zip(up, down, strict=True)]
+        return by_gradient(self, m, y, *x)
 
     def parts(self, y, *x):
         return Pair(self.forward(*[i.parts.pos for i in x]), self.forward(*[i.parts.neg for i in x]))

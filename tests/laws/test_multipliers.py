@@ -182,3 +182,19 @@ def test_softmax_is_explained_by_its_parts_on_request_only(f):
     with pytest.raises(TypeError, match="explain the logit"):
         deeplift(model, x, reference=0.0)
     assert_law(deeplift(model, x, reference=0.0, expand=True))
+
+
+def test_maxima_by_gradient_break_the_sum_and_say_so():
+    x, reference = np.array([[3.0, 1.0]]), np.array([[0.0, 2.0]])
+
+    def model(h):
+        return ops.amax(h, 1)
+
+    exact = deeplift(model, x, reference=reference)
+    np.testing.assert_allclose(exact.scores, [[1.0, 0.0]])
+    by_gradient = deeplift(model, x, reference=reference, maxima="gradient")
+    np.testing.assert_allclose(by_gradient.scores, [[3.0, 0.0]])
+    assert by_gradient.residual.item() == -2.0
+    assert "breaks the sum" in str(by_gradient)
+    with pytest.raises(ValueError, match='maxima must be "secant" or "gradient", got \'first\''):
+        deeplift(model, x, reference=reference, maxima="first")
