@@ -356,9 +356,7 @@ def unbroadcast(signal: Any, shape: tuple[int, ...]) -> Any:
     if signal.shape == shape:
         return signal
     lead = signal.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        k + lead for k, n in enumerate(shape) if n == 1 and signal.shape[k + lead] != 1
-    )
+    axes = tuple(range(lead)) + tuple(k + lead for k, n in enumerate(shape) if n == 1 and signal.shape[k + lead] != 1)
     if axes:
         signal = signal.sum(axes, keepdims=True)
     return signal.reshape(shape)
@@ -401,7 +399,7 @@ def _seed(y: Tensor, upstream: Any, caller: str) -> Any:
 
 
 def _own(shares: Iterable[Any], seed: Any) -> list[Any]:
-    """The shares, copied where two of them, or one and the seed, are the same memory, or one element stands for many."""
+    """The shares, copied where two, or one and the seed, are the same memory, or one element stands for many."""
     seen, result = {id(_memory(seed))}, []
     for share in shares:
         memory = _memory(share)

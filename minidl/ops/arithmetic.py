@@ -104,12 +104,13 @@ def gate(signal, gate):
 
 def add(a, b):
     """a + b."""
-    return record(ADD, constant(a), constant(b))
+    return record(ADD, *beside(a, b))
 
 
 def subtract(a, b):
     """a - b."""
-    return record(ADD, constant(a), -constant(b))
+    a, b = beside(a, b)
+    return record(ADD, a, -b)
 
 
 def multiply(a, b):

@@ -322,7 +322,7 @@ def _(d):
 
 @case("conv2d")
 def _(d):
-    n, c, o = d.side(1, 3), d.side(1, 2), d.side(1, 3)
+    n, c, o = d.side(1, 3), d.pick(1, 2, 12), d.side(1, 3)
     kernel, stride = _window(d, 3)
     padding = d.pick(0, 1, (0, 2), "same")
     x, W, b = d.arrays((n, c, d.side(3, 5), d.side(3, 5)), (o, c, *kernel), (o,))
@@ -333,7 +333,7 @@ def _(d):
 @case("max_pool2d", "sum_pool2d", "avg_pool2d")
 def _(d):
     size, stride = _window(d, 3)
-    stride = d.pick(stride, None)
+    stride = d.pick(stride, None, (1, 1))
     f = d.pick(ops.max_pool2d, ops.sum_pool2d, ops.avg_pool2d)
     x = d.array(d.side(1, 2), d.side(1, 2), d.side(3, 6), d.side(3, 6))
     if d.pick(True, False):  # channels first in memory, as the fast convolution leaves it
