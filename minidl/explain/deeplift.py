@@ -33,8 +33,9 @@ def deeplift(
 
     model, x, target, expand: as for `lrp`. reference: a number, or an array that broadcasts to x's shape (one row
     for all, or a row each). rules: rescale() or reveal_cancel(), or a table of them, for the non-linearities;
-    rescale() if not given. Biases get nothing. maxima: "secant" shares a maximum's difference among the winners of x and
-    those of the reference, exactly; "gradient" sends all to the winners of x, as the text leaves it, and breaks the sum.
+    rescale() if not given. Biases get nothing. maxima: "secant" shares a maximum's difference among the winners of x
+    and those of the reference, exactly; "gradient" sends all to the winners of x, which the text falls back on, and
+    breaks the sum.
     Raises NoRule where an operation has no multiplier rule, TypeError and ValueError for a bad argument.
     Erratum: deeplift, section 3.5.2: printed m = -1 "even though dy/dh = 0"; right: there y = 1 - h, so dy/dh = -1, and
     it is the derivative of h that is 0.

@@ -25,7 +25,7 @@ def beside(a, b):
 
 
 def by_gradient(op, m, y, *x):
-    """Multipliers sent back by the gradient rule, which is exact where the output is a plain sum or choice of inputs."""
+    """Multipliers sent back by the gradient rule: exact where the output is a plain sum or choice of inputs."""
     values = [i.value for i in x]
     up = [call(s) for s in op.gradient(m.pos, y.value, *values)]
     down = up if m.one else [call(s) for s in op.gradient(m.neg, y.value, *values)]
