@@ -159,7 +159,7 @@ def record(op: Op, *inputs: Any) -> Any:
     try:
         y = op.forward(*values)
     except TypeError:
-        backend.refuse_mixture(repr(op), tuple(values))
+        backend.refuse_mixture(repr(op), (*values, *vars(op).values()))  # its constants too
         raise
     for i in inputs:
         if isinstance(i, Tensor):
@@ -395,6 +395,7 @@ def _seed(y: Tensor, upstream: Any, caller: str) -> Any:
         return backend.xp(y.data).ones_like(y.data)
     if raw(upstream).shape != y.shape:
         raise ValueError(f"{caller}: upstream has shape {raw(upstream).shape}, expected that of y, {y.shape}")
+    backend.refuse_mixture(caller, (y.data, raw(upstream)))
     return upstream
 
 

@@ -55,7 +55,8 @@ class DeviceArray:
 
     def __array__(self, *_, **__):
         raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
+            "Implicit conversion to a NumPy array is not allowed. "
+            "Please use `.get()` to construct a NumPy array explicitly."
         )
 
     dtype = property(lambda self: self.hidden.dtype)
