@@ -101,14 +101,16 @@ def test_pickles_are_refused(tmp_path):
         serialise.write_arrays(tmp_path / "o.npz", {"a": np.array([{}], object)})
 
 
-def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
+@pytest.mark.parametrize("place, name", [(np.lib.format, "write_array"), (os, "replace")])
+def test_a_failed_write_leaves_the_old_file(saved, monkeypatch, place, name):
     path, m = saved
     before = path.read_bytes()
 
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(np.lib.format, "write_array", fail)
+    m.first.b = [1, 2, 3]
+    monkeypatch.setattr(place, name, fail)
     with pytest.raises(OSError, match="disk full"):
         minidl.save(path, m)
     assert path.read_bytes() == before and os.listdir(path.parent) == ["model.npz"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from support import standin  # noqa: F401 - makes the stand-in backend known
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minidl import Tensor, losses, nn, ops, optim, train
 
@@ -100,14 +101,15 @@ def test_a_model_that_is_half_trained_continues_too(tmp_path, uninterrupted):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal that cannot be caught")
 def test_a_killed_process_continues_with_the_same_bits(tmp_path, uninterrupted):
     script = (
-        "import os, signal, sys; sys.path.insert(0, sys.argv[1]); import test_train as t\n"
+        "import os, signal, sys; sys.path[:0] = sys.argv[1:3]; import test_train as t\n"
         "class Kill(Exception):\n"
         "    def __init__(self): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "t.run(sys.argv[2], t.failing_loss(13, Kill))"
+        "t.run(sys.argv[3], t.failing_loss(13, Kill))"
     )
     path = tmp_path / "run.npz"
-    folder = Path(__file__).parent
-    done = subprocess.run([sys.executable, "-c", script, folder, path], env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", script, here, here.parent, path]
+    done = subprocess.run(command, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == -signal.SIGKILL and path.exists()
     assert_same_bits(run(path), uninterrupted)
 
@@ -222,6 +224,21 @@ def test_evaluation_works_in_batches_and_restores_modes(monkeypatch):
     assert np.isclose(whole[0], parts[0], rtol=1e-6) and whole[1] == parts[1]
 
 
+def test_the_training_loss_is_a_mean_over_rows_not_over_batches():
+    model = nn.Sequential(nn.Dense(4, 2, rng=0))
+    expected = losses.cross_entropy(model(X[:17]), Y[:17]).item()
+    h = train.fit(
+        model, losses.cross_entropy, (X[:17], Y[:17]), 1, 16, optim.SGD(model.parameters(), 0.0), 0, progress=False
+    )
+    assert np.isclose(h.train_loss[0], expected, rtol=1e-5)
+
+
+def test_another_array_module_trains_to_the_same_bits(tmp_path, uninterrupted):
+    on_device = run(tmp_path / "run.npz", model=network().to("standin"))
+    assert_same_bits(on_device, uninterrupted)
+    assert_same_bits(run(tmp_path / "run.npz", model=network()), uninterrupted)
+
+
 def test_one_blas_thread_while_it_runs():
     seen = set()
 
@@ -229,7 +246,8 @@ def test_one_blas_thread_while_it_runs():
         seen.update(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")
         return losses.cross_entropy(y, t)
 
-    run(loss=loss, epochs=1)
+    with threadpool_limits(2, "blas"):
+        run(loss=loss, epochs=1)
     assert seen == {1}
 
 
