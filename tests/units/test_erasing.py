@@ -26,6 +26,21 @@ def test_log_odds_of_a_linear_model_change_by_the_erased_contributions():
     np.testing.assert_allclose(log_odds_change(lambda h: ops.affine(h, W), x, erased, 0, 1), gone, atol=1e-12)
 
 
+@pytest.mark.source("deeplift:fig4")
+def test_each_row_may_have_classes_of_its_own():
+    rng = np.random.default_rng(1)
+    x, erased, W = rng.random((3, 4)), rng.random((3, 4)), rng.normal(size=(4, 5))
+    pairs = [(0, 1), (4, 2), (3, 3)]
+
+    def model(h):
+        return ops.affine(h, W)
+
+    each = [log_odds_change(model, x[k : k + 1], erased[k : k + 1], a, b)[0] for k, (a, b) in enumerate(pairs)]
+    together = log_odds_change(model, x, erased, *np.transpose(pairs))
+    np.testing.assert_allclose(together, each, atol=1e-12)
+    assert together[2] == 0 and each[0] != 0
+
+
 def test_erase_names_shapes_that_differ():
     with pytest.raises(ValueError, match=r"shape of x, \(2, 3\), got \(2, 4\)"):
         erase(np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((2, 4)), 1)
