@@ -12,7 +12,7 @@ from support.passes import MULTIPLIER, RELEVANCE, explanations, gradients
 from support.tolerance import assert_close
 
 import minidl
-from minidl import Tensor, backend, grad, ops
+from minidl import Tensor, backend, grad, losses, nn, ops, optim
 from minidl.explain import deeplift, gradient_times_input, lrp, saliency
 from minidl.explain.rules import ANY
 
@@ -120,6 +120,31 @@ def test_training_a_network_by_gradients_gives_numpys_parameters(xp):
         return {str(k): p.data for k, p in enumerate(there)}
 
     assert_same(train(xp), train(np), xp)
+
+
+def test_a_model_moved_to_a_module_computes_trains_and_explains_there(xp):
+    name = xp.__name__
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(4, 2, 6, 6)), np.array([0, 1, 1, 0])
+
+    def run(backend_name):
+        model = nn.Sequential(
+            nn.Conv2d(2, 3, 3, padding="same", rng=0), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Dropout(0.5), nn.Dense(27, 2, rng=1),
+        ).to(backend_name)  # fmt: skip
+        data, targets = backend.to(x, backend_name), backend.to(labels, backend_name)
+        optimiser = optim.SGD(model.parameters(), 0.1, momentum=0.9)
+        for _ in range(2):
+            optimiser.zero_grad()
+            losses.cross_entropy(model(data), targets).backward()
+            optimiser.step()
+        model.eval()
+        found = {path: p.data for path, p in model.parameters().items()}
+        found |= fields(lrp(model, data, 1, rules=RELEVANCE["epsilon"]))
+        found |= {f"deeplift {k}": v for k, v in fields(deeplift(model, data, 1, reference=0.0)).items()}
+        return found
+
+    assert_same(run(name), run("numpy"), xp)
 
 
 def test_returned_gradients_share_no_memory_on_any_module(xp):
