@@ -13,6 +13,7 @@ import platform  # noqa: E402
 import numpy as np  # noqa: E402
 
 import minidl  # noqa: E402
+from minidl import threads  # noqa: E402
 
 from . import attribution, imports, tape, training  # noqa: E402
 from .timing import load, measure  # noqa: E402
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15, help="paired runs of each comparison (default 15)")
     parser.add_argument("--only", default="", help="only comparisons whose name contains this text")
     arguments = parser.parse_args()
+    threads.keep_memory()  # as `fit` does; it serves the peers in this process as well
     smoke, pairs = arguments.smoke, 1 if arguments.smoke else arguments.pairs
     print(f"minidl {minidl.__version__}, numpy {np.__version__}, python {platform.python_version()}; {load()}")
     if arguments.only in "tape":

@@ -338,11 +338,18 @@ class Tape:
 
 def _refuse_stale(node: Tensor) -> None:
     """Rules read parameters at backward time: an update in between would silently give a wrong signal."""
-    if any(isinstance(i, Tensor) and i.stamp > node.stamp for i in node.inputs):
-        raise RuntimeError(
-            f"a parameter changed after {node.op!r} used it, so this tape is out of date: "
-            "compute the output again before going backward"
-        )
+    stack = list(node.inputs)
+    while stack:
+        i = stack.pop()
+        if not isinstance(i, Tensor):
+            continue
+        if i.stamp > node.stamp:
+            raise RuntimeError(
+                f"a parameter changed after {node.op!r} used it, so this tape is out of date: "
+                "compute the output again before going backward"
+            )
+        if i.op is not None and getattr(i.data, "base", None) is not None:
+            stack += i.inputs  # a view, perhaps of a parameter
 
 
 def no_rule(node: Tensor, pass_name: str, advice: str | None) -> str:

@@ -456,3 +456,13 @@ def test_the_truth_of_several_numbers_is_refused():
 
 def test_the_public_names_are_the_tapes():
     assert minidl.Tensor is Tensor and minidl.grad is grad and repr(Relu()) == "Relu"
+
+
+def test_a_tape_refuses_when_a_parameter_changed_behind_a_view():
+    x, w = Tensor(np.ones((1, 4))), Tensor(np.ones(8))
+    y = ops.affine(x, w.reshape(2, 4).T).sum()
+    grad(y, x)
+    w.data[...] = 2.0
+    touch([w])
+    with pytest.raises(RuntimeError, match="a parameter changed after Affine used it"):
+        grad(y, x)

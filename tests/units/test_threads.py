@@ -78,3 +78,13 @@ def test_convolution_pooling_and_products_have_the_same_bits_on_one_and_two_thre
     monkeypatch.setenv("MINIDL_THREADS", "2")
     for alone, together in zip(one, everything(), strict=True):
         np.testing.assert_array_equal(alone, together)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 10, 16, 17])
+@pytest.mark.parametrize("shape", [(784, 200), (200, 200), (256, 1024), (64, 10)])
+def test_the_fast_product_is_the_product(rows, shape):
+    rng = np.random.default_rng(0)
+    a, b, c = rng.normal(size=(rows, shape[0])), rng.normal(size=shape), rng.normal(size=shape[::-1])
+    for right in (b, c.T):
+        scale = np.abs(a) @ np.abs(right)  # what a sum's rounding is relative to
+        assert (np.abs(fast.product(a, right) - np.einsum("ij,jk", a, right)) <= 1e-15 * shape[0] * scale).all()
