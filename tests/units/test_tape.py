@@ -1,4 +1,4 @@
-"""The tape: what is recorded, how the walk visits it, and what it refuses."""
+"""The tape: what is recorded, and how the walk visits it."""
 
 import gc
 import weakref
