@@ -21,23 +21,27 @@ class Case:
     note: str = ""
 
 
-def seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object], repeats: int = 1) -> float:
+    """Time of a call, the mean over some repeats in a row."""
     start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+BLOCK = 0.1  # seconds that a timed block takes at least: a training loop, not one step on somebody else's caches
 
 
 def measure(case: Case, pairs: int, warmup: int = 2) -> str:
-    """Run the case and return its line of the table."""
+    """Run the case and return its line of the table. Each side runs in blocks of the same number of calls."""
     calls = {"minidl": case.ours, **case.peers}
-    for call in calls.values():
-        for _ in range(warmup):
-            call()
+    once = [min(seconds(call) for _ in range(max(1, warmup))) for call in calls.values()]
+    repeats = max(1, int(BLOCK / min(once))) if warmup > 1 else 1
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for k in range(pairs):
         order = list(calls) if k % 2 == 0 else list(calls)[::-1]  # neither side always runs on the other's warm cache
         for name in order:
-            taken[name].append(seconds(calls[name]))
+            taken[name].append(seconds(calls[name], repeats))
     medians = {name: float(np.median(t)) for name, t in taken.items()}
     ours = f"minidl {shown(medians['minidl'])}"
     if not case.peers:

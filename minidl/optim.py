@@ -11,6 +11,7 @@ import numpy as np
 
 from . import backend
 from .nn.module import bring, check_leaves
+from .ops import fast
 from .tape import Tensor, touch
 
 __all__ = ["Adam", "ExponentialDecay", "Optimiser", "RMSprop", "SGD", "StepDecay"]
@@ -163,7 +164,7 @@ class SGD(Optimiser):
             velocity *= self.momentum
             velocity += g
             g = velocity
-        p -= g * rate
+        fast.descend(p, g, rate)
 
 
 class RMSprop(Optimiser):

@@ -196,24 +196,24 @@ def touch(leaves: Iterable[Tensor]) -> None:
 
 def topological(end: Tensor, inputs_of: Callable[[Tensor], Sequence[Any]]) -> list[Tensor]:
     """Every node above the leaves and the leaves, end first, each once and after all of its consumers."""
-    waiting, stack = {end: 0}, [end]
+    waiting, below, stack = {end: 0}, {}, [end]
     while stack:
-        for i in inputs_of(stack.pop()):
-            if isinstance(i, Tensor):
-                if i in waiting:
-                    waiting[i] += 1
-                else:
-                    waiting[i] = 1
-                    stack.append(i)
+        node = stack.pop()
+        below[node] = tensors = [i for i in inputs_of(node) if isinstance(i, Tensor)]
+        for i in tensors:
+            if i in waiting:
+                waiting[i] += 1
+            else:
+                waiting[i] = 1
+                stack.append(i)
     ready, order = [end], []
     while ready:
         node = ready.pop()
         order.append(node)
-        for i in inputs_of(node):
-            if isinstance(i, Tensor):
-                waiting[i] -= 1
-                if not waiting[i]:
-                    ready.append(i)
+        for i in below[node]:
+            waiting[i] -= 1
+            if not waiting[i]:
+                ready.append(i)
     return order
 
 
@@ -323,7 +323,8 @@ class Tape:
                     continue
                 if callable(share):
                     share = share()
-                share = unbroadcast(share, i.data.shape)
+                if share.shape != i.data.shape:
+                    share = unbroadcast(share, i.data.shape)
                 have = flow.get(i)
                 if have is None:
                     flow[i] = share
@@ -360,8 +361,6 @@ def no_rule(node: Tensor, pass_name: str, advice: str | None) -> str:
 
 def unbroadcast(signal: Any, shape: tuple[int, ...]) -> Any:
     """Sum over the axes along which an input of that shape was broadcast. The only place where this is done."""
-    if signal.shape == shape:
-        return signal
     lead = signal.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(k + lead for k, n in enumerate(shape) if n == 1 and signal.shape[k + lead] != 1)
     if axes:

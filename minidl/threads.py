@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import local
 from typing import Any
 
+_PROCESSORS = os.cpu_count() or 1  # asked once: on some systems it takes longer than a small product
 _pool: ThreadPoolExecutor | None = None
 _here = local()  # .busy: this thread works on a part already, so what it calls does not part its work again
 
 
 def count() -> int:
     """How many threads may work at once: MINIDL_THREADS, else 2 where the machine has as many processors."""
-    return int(os.environ.get("MINIDL_THREADS") or min(2, os.cpu_count() or 1))
+    return int(os.environ.get("MINIDL_THREADS") or min(2, _PROCESSORS))
 
 
 def run(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:

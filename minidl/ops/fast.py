@@ -11,11 +11,14 @@ import numpy as np
 
 from .. import threads
 from ..backend import xp
+from ..tape import Tensor
 from .kernels import offsets
 
 CACHE = 1 << 18  # numbers in one block of columns: one to two megabytes
 FEW = 16  # rows for which narrow panels pay
-LARGE = 2e7  # multiplications from which a second thread pays
+LARGE = 2e7  # multiplications of a product from which a second thread pays
+GATHERED = 5e6  # those of a convolution, which moves much memory beside them
+MANY = 2e5  # elements
 
 
 def halves(m, n, each, work):
@@ -23,7 +26,7 @@ def halves(m, n, each, work):
     if m is not np:
         return [[slice(0, n)]]
     size = max(1, CACHE // each)
-    cuts = [(0, n)] if n < 2 or work < LARGE else [(0, (n + 1) // 2), ((n + 1) // 2, n)]
+    cuts = [(0, n)] if n < 2 or work < GATHERED else [(0, (n + 1) // 2), ((n + 1) // 2, n)]
     return [[slice(i, min(i + size, stop)) for i in range(start, stop, size)] for start, stop in cuts]
 
 
@@ -163,6 +166,11 @@ def product(a, b):
         return panels(m, a, b)
     if len(a) * b.size < LARGE:
         return a @ b
+    return in_halves(m, a, b)
+
+
+def in_halves(m, a, b):
+    """a @ b, half of the longer side of the result for each thread."""
     y = m.empty((len(a), b.shape[1]), a.dtype)
     half = max(y.shape) // 2
 
@@ -183,10 +191,15 @@ def panels(m, a, b):
     of that way sooner than a plain one.
     """
     rows, (inner, columns) = len(a), b.shape
-    work, small = rows * inner * columns, 2.5e5 if b.strides[0] < b.strides[1] else 1e6
-    count = next((n for n in (2, 4, 8, 16) if work / n <= small and columns % n == 0), 1) if work > small else 1
-    if count == 1:
+    transposed = b.strides[0] < b.strides[1]
+    work, small = rows * inner * columns, 2.5e5 if transposed else 1e6
+    if work <= small:
         return a @ b
+    if work >= LARGE:
+        return in_halves(m, b.T, a.T).T if transposed else in_halves(m, a, b)
+    count = next((n for n in (2, 4, 8, 16) if work / n <= small and columns % n == 0), 1)
+    if count == 1:
+        return (b.T @ a.T).T if transposed else a @ b
     y = m.empty((rows, count, columns // count), a.dtype)
     m.matmul(a, b.reshape(inner, count, -1).transpose(1, 0, 2), out=y.transpose(1, 0, 2))
     return y.reshape(rows, columns)
@@ -204,10 +217,43 @@ def ordered(parts):
 
 
 def rows(m, x):
-    """The batch as one slice, or as two where it is large enough for two threads."""
-    n = len(x)
-    large = m is np and n > 1 and x.size > LARGE / 20
+    """The rows of x as one slice, or as two where it is large enough for two threads."""
+    n = len(x) if x.ndim else 1
+    large = m is np and n > 1 and x.size > MANY
     return [slice(0, (n + 1) // 2), slice((n + 1) // 2, n)] if large else [slice(0, n)]
+
+
+def relu(x):
+    """max(0, x)."""
+    m = xp(x)
+    if len(parts := rows(m, x)) == 1:
+        return m.maximum(x, 0)
+    y = m.empty_like(x)
+    threads.run(lambda part: m.maximum(x[part], 0, out=y[part]), parts)
+    return y
+
+
+def where_positive(g, x):
+    """g where x > 0, else 0; on tensors too."""
+    if isinstance(g, Tensor) or isinstance(x, Tensor) or len(parts := rows(xp(x), x)) == 1 or g.shape != x.shape:
+        return g * (x > 0)
+    m = xp(x)
+    y = m.empty_like(x, dtype=g.dtype)
+    threads.run(lambda part: m.multiply(g[part], x[part] > 0, out=y[part]), parts)
+    return y
+
+
+def descend(p, g, rate):
+    """p -= rate g, in place."""
+    flat_p, flat_g = p.reshape(-1), g.reshape(-1)
+    if len(parts := rows(xp(p), flat_p)) == 1 or not p.flags.c_contiguous:
+        p -= g * rate
+        return
+
+    def work(part):
+        flat_p[part] -= flat_g[part] * rate
+
+    threads.run(work, parts)
 
 
 def like(m, x, size):

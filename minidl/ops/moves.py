@@ -204,6 +204,8 @@ def transpose(x, axes=None):
 
 def swapaxes(x, a, b):
     """Two axes exchanged."""
+    if not isinstance(x, Tensor):
+        return x.swapaxes(a, b)
     axes = list(range(x.ndim))
     axes[a], axes[b] = axes[b], axes[a]
     return transpose(x, axes)

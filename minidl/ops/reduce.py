@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from ..backend import xp
-from ..tape import Op, raw, record
-from .arithmetic import Divide, negate
+from ..tape import Op, Tensor, raw, record
+from .arithmetic import negate
 from .elementwise import exp, log
 from .families import Sum, Winner, beside
 from .moves import broadcast_to, reshape
@@ -25,7 +25,20 @@ class SumOver(Sum):
         return x.sum(self.axis)
 
     def gradient(self, g, y, x):
-        return (lambda: broadcast_to(keep(g, x, self.axis), x.shape),)
+        return (lambda: spread(g, x, self.axis),)
+
+
+class MeanOver(SumOver):
+    """Mean over some axes: the sum of its n terms x / n."""
+
+    def __init__(self, axis, n):
+        self.axis, self.n = axis, n
+
+    def forward(self, x):
+        return x.sum(self.axis) / self.n
+
+    def gradient(self, g, y, x):
+        return (lambda: spread(g / self.n, x, self.axis),)
 
 
 class MaxOver(Winner):
@@ -155,7 +168,7 @@ class SoftmaxCrossEntropy(Op):
         return xp(z).log(xp(z).exp(z).sum(1)) - self.at_label(z)
 
     def gradient(self, g, y, z):
-        p = Softmax(1).forward(z)
+        p = xp(z).exp(z - (y + self.at_label(z))[:, None])  # y is minus the logarithm of the label's probability
         p[xp(z).arange(len(z)), self.labels] -= 1
         p *= g[:, None]
         return (p,)
@@ -189,6 +202,16 @@ def keep(y, x, axis, drop=False):
     return reshape(y, lead + tuple(1 if k in axes else next(rest) for k in range(x.ndim)))
 
 
+def spread(g, x, axis):
+    """g, of a reduction of x, for every element of x."""
+    g = keep(g, x, axis)
+    if isinstance(g, Tensor):
+        return broadcast_to(g, x.shape)
+    shares = xp(g).empty(x.shape, g.dtype)
+    shares[...] = g
+    return shares
+
+
 def total(x, axis=None, keepdims=False):
     """Sum over axes: an int, a tuple, or None for all."""
     y = record(SumOver(axis if axis is None else axes_of(x, axis)), x)
@@ -197,8 +220,9 @@ def total(x, axis=None, keepdims=False):
 
 def mean(x, axis=None, keepdims=False):
     """Mean over axes: the sum divided by their number."""
-    n = prod(x.shape[a] for a in axes_of(x, axis))
-    return record(Divide(n), total(x, axis, keepdims))
+    axes = axes_of(x, axis)
+    y = record(MeanOver(None if axis is None else axes, prod(x.shape[a] for a in axes)), x)
+    return keep(y, x, axis) if keepdims else y
 
 
 def amax(x, axis=None, keepdims=False):
