@@ -16,7 +16,7 @@ import inspect
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minidl import Tensor, grad, ops, report
+from minidl import Tensor, draw, grad, ops, report
 from minidl.explain import deeplift, gradient_times_input, lrp, saliency
 from minidl.explain.deeplift import Multipliers
 from minidl.explain.rules import NonlinearityRule, alpha_beta, basic, epsilon, rescale, reveal_cancel
@@ -47,6 +47,15 @@ h = ops.relu(ops.affine(x, W, b))
 y = ops.affine(h, V)
 for node in reversed(Tape(y, [x], "gradient").order):
     print(f"{node.op or 'input'!s:8} -> {node.data[0]}")
+
+# %% [markdown]
+# The same tape as a picture, inputs on top, coloured by the gradient at each node (orange above zero, purple below). In a
+# notebook a tensor that ends a cell draws itself.
+
+# %%
+slopes = {node: grad(y, node) for node in Tape(y, [x], "gradient").order}
+report.record("minidl:tape", "The tape of a small network", figure=draw.to_svg(y, signal=slopes))
+y
 
 # %% [markdown]
 # An operation is a small class with its rules one under the other. Here is the product of two signals: `g`, `r` and `m`

@@ -125,10 +125,10 @@ class Relu(Elementwise):
     kinked = True
 
     def forward(self, x):
-        return fast.relu(x)
+        return fast.relu(x)  # max(0, x)
 
     def gradient(self, g, y, x):
-        return (fast.where_positive(g, x),)
+        return (fast.where_positive(g, x),)  # g * (x > 0)
 
 
 class Elu(Elementwise):
