@@ -133,7 +133,8 @@ def convolve_weights(g, x, shape, stride, widths):
 def convolve_back(g, W, stride, widths, shape):
     """The adjoint in x: g (N, O, OH, OW) back to images of that shape."""
     (kh, kw), (top, bottom), (left, right) = W.shape[2:], *widths
-    if stride == (1, 1) and max(top, bottom) < kh and max(left, right) < kw:
+    few = W.shape[0] > W.shape[1] * kh  # channels in x, for which patches of g would be more than columns of x
+    if stride == (1, 1) and max(top, bottom) < kh and max(left, right) < kw and not few:
         # with stride 1 it is a convolution too, of g with the kernels turned by half a turn
         turned = W.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
         return convolve(g, turned, None, stride, ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)))
