@@ -12,7 +12,7 @@ from ..ops.families import Linear, Move, Winner, by_gradient
 from ..ops.signals import Delta, Pair, constant, split
 from ..tape import BY_TABLE, Tape, Tensor, raw, replay
 from .explanation import Explanation, finish
-from .ledger import Ledger
+from .ledger import Ledger, row_sums
 from .lrp import refuse_live_weights
 from .rules import NonlinearityRule, Rescale, rescale
 from .table import Table, feeders
@@ -51,7 +51,7 @@ def deeplift(
     scores = multipliers.contributions(multipliers.walk(traced.weights, ledger), traced.x)
     output, weights = traced.output, traced.weights
     # one replayed row stands for all: broadcast before the weights of each row pick from it
-    rest = (multipliers.reference[traced.y] * weights).reshape(len(output), -1).sum(1)
+    rest = row_sums(multipliers.reference[traced.y] * weights)
     method = "deeplift" if maxima == "secant" else "deeplift (maxima by gradient, which breaks the sum)"
     return finish(method, scores, output, ledger, expected=output - rest, reference_output=rest)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
+from .ledger import row_sums
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,6 @@ def finish(
     method: str, scores: Any, output: Any, ledger: Any, expected: Any, reference_output: Any = None
 ) -> Explanation:
     """Close the account: what was absorbed, what was expected, what is left."""
-    n = len(output)
     absorbed = ledger.total()
     return Explanation(
         scores=scores,
@@ -84,6 +84,6 @@ def finish(
         absorbed=absorbed,
         absorbed_by=ledger.by_layer(),
         expected=expected,
-        residual=None if expected is None else expected - scores.reshape(n, -1).sum(1) - absorbed,
+        residual=None if expected is None else expected - row_sums(scores) - absorbed,
         flow=ledger.flow,
     )

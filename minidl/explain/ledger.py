@@ -28,7 +28,7 @@ class Ledger:
     def meet(self, signal: Any) -> None:
         """Keep the largest sum of |signal| for each row."""
         rows = abs(signal)
-        rows = rows.reshape(self.n, -1).sum(1) if rows.shape[:1] == (self.n,) else rows.sum()
+        rows = row_sums(rows) if rows.shape[:1] == (self.n,) else rows.sum()
         self.flow = xp(self.flow).maximum(self.flow, rows)
 
     def rows(self, share: Any, node: Tensor) -> Any:
@@ -42,7 +42,7 @@ class Ledger:
                 f"{node.op!r} in layer {name_of(node)} has shape {node.shape}: its first axis is not the {self.n} rows "
                 "of the input, so what it absorbs belongs to no row; keep rows on the first axis"
             )
-        return share.reshape(self.n, -1).sum(1)
+        return row_sums(share)
 
     def total(self) -> Any:
         """Everything absorbed: (N,)."""
@@ -52,6 +52,11 @@ class Ledger:
         """{layer path: {kind: (N,)}}, without entries that are zero everywhere."""
         kept = {path: {k: s for k, s in kinds.items() if (s != 0).any()} for path, kinds in self.entries.items()}
         return {path: kinds for path, kinds in kept.items() if kinds}
+
+
+def row_sums(a: Any) -> Any:
+    """Sums over all axes but the first, wherever the first lies in memory: (N, ...) to (N,)."""
+    return a.sum(tuple(range(1, a.ndim)))
 
 
 def name_of(node: Tensor) -> str:

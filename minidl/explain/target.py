@@ -10,6 +10,7 @@ import numpy as np
 from .. import tape
 from ..backend import is_array, xp
 from ..tape import Tensor
+from .ledger import row_sums
 
 Target = Any  # None | int | ints (N,) | output weights (K,) or (N, K) | function of the output
 
@@ -24,7 +25,7 @@ class Traced(NamedTuple):
     @property
     def output(self) -> Any:
         """The explained number of each row: (N,)."""
-        return (self.y.data * self.weights).reshape(len(self.x.data), -1).sum(1)
+        return row_sums(self.y.data * self.weights)
 
 
 def trace(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str) -> Traced:
