@@ -49,8 +49,8 @@ for node in reversed(Tape(y, [x], "gradient").order):
     print(f"{node.op or 'input'!s:8} -> {node.data[0]}")
 
 # %% [markdown]
-# The same tape as a picture, inputs on top, coloured by the gradient at each node (orange above zero, purple below). In a
-# notebook a tensor that ends a cell draws itself.
+# The same tape as a picture, inputs on top, coloured by the gradient at each node (orange above zero, purple below).
+# In a notebook a tensor that ends a cell draws itself.
 
 # %%
 slopes = {node: grad(y, node) for node in Tape(y, [x], "gradient").order}
