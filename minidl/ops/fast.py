@@ -16,8 +16,8 @@ from .kernels import offsets
 
 CACHE = 1 << 18  # numbers in one block of columns: one to two megabytes
 FEW = 16  # rows for which narrow panels pay
-LARGE = 2e7  # multiplications of a product from which a second thread pays
-GATHERED = 5e6  # those of a convolution, which moves much memory beside them
+LARGE = 1.2e7  # multiplications of a product from which a second thread pays
+GATHERED = 5e6  # those of a convolution or of few rows, which move much memory beside them
 MANY = 2e5  # elements
 
 
@@ -55,9 +55,16 @@ class Plan:
         """x with its zeros around it, channels first in memory."""
         if self.padded == (self.h, self.w):
             return x
-        image = xp(x).zeros((self.c, self.n, *self.padded), x.dtype).transpose(1, 0, 2, 3)
+        image = xp(x).zeros((self.c, len(x), *self.padded), x.dtype).transpose(1, 0, 2, 3)
         image[..., self.top : self.top + self.h, self.left : self.left + self.w] = x
         return image
+
+    def gathered(self, x, blocks):
+        """For each block of images x, without padding yet, the block and its gathered patches."""
+        first = blocks[0].start
+        x = self.pad(x[first : blocks[-1].stop])
+        for block in blocks:
+            yield block, self.gather(x, slice(block.start - first, block.stop - first))
 
     def gather(self, x, block):
         """The patches of a block of padded images, one matrix (C kw, OH images OW) for each product."""
@@ -99,12 +106,12 @@ def convolve(x, W, b, stride, widths):
     plan = Plan(x.shape, W.shape, stride, widths, m)
     if plan.oh < 1 or plan.ow < 1:
         raise ValueError(f"a kernel of {W.shape[2:]} does not fit an image of {x.shape[2:]} with padding {widths}")
-    x, kernels = plan.pad(x), plan.split(W)
+    kernels = plan.split(W)
     y = m.empty((plan.o, plan.n, plan.oh, plan.ow), m.result_type(x, W))
 
     def work(blocks):
-        for block in blocks:
-            part = ordered(k @ columns for k, columns in zip(kernels, plan.gather(x, block)))
+        for block, matrices in plan.gathered(x, blocks):
+            part = ordered(k @ columns for k, columns in zip(kernels, matrices))
             if b is not None:
                 part += b[:, None]
             y[:, block] = part.reshape(plan.o, plan.oh, -1, plan.ow).transpose(0, 2, 1, 3)
@@ -116,13 +123,12 @@ def convolve(x, W, b, stride, widths):
 def convolve_weights(g, x, shape, stride, widths):
     """The adjoint in W: the sum over patches of g times patch, in W's shape."""
     plan = Plan(x.shape, shape, stride, widths, xp(g))
-    x = plan.pad(x)
 
     def work(blocks):
         sums = None
-        for block in blocks:
+        for block, matrices in plan.gathered(x, blocks):
             flat = plan.flat(g, block)
-            parts = [flat @ columns.T for columns in plan.gather(x, block)]
+            parts = [flat @ columns.T for columns in matrices]
             sums = parts if sums is None else [s + p for s, p in zip(sums, parts)]
         return sums
 
@@ -196,7 +202,7 @@ def panels(m, a, b):
     work, small = rows * inner * columns, 2.5e5 if transposed else 1e6
     if work <= small:
         return a @ b
-    if work >= LARGE:
+    if work >= GATHERED:
         return in_halves(m, b.T, a.T).T if transposed else in_halves(m, a, b)
     count = next((n for n in (2, 4, 8, 16) if work / n <= small and columns % n == 0), 1)
     if count == 1:
@@ -303,7 +309,8 @@ def lines(x, kernel, size):
 def max_pool_back(g, y, x, kernel, stride):
     """g of each window, shared evenly among its largest elements, in x's shape."""
     m = xp(x)
-    image = m.zeros_like(x, dtype=g.dtype)
+    covered = kernel == stride and all(n * k == e for n, k, e in zip(y.shape[-2:], kernel, x.shape[-2:]))
+    image = m.empty_like(x, dtype=g.dtype) if covered else m.zeros_like(x, dtype=g.dtype)
     work = _back_apart if kernel == stride else _back_overlapping
     threads.run(lambda part: work(m, image[part], g[part], y[part], x[part], kernel, stride), rows(m, x))
     return image
