@@ -10,12 +10,13 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import local
+from queue import SimpleQueue
+from threading import Lock, Thread, local
 from typing import Any
 
 _PROCESSORS = os.cpu_count() or 1  # asked once: on some systems it takes longer than a small product
-_pool: ThreadPoolExecutor | None = None
+_jobs: SimpleQueue | None = None
+_starting = Lock()
 _here = local()  # .busy: this thread works on a part already, so what it calls does not part its work again
 
 
@@ -28,31 +29,59 @@ def run(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
     """[function(part) for part in parts], side by side where that helps; results in the order of the parts."""
     if len(parts) < 2 or count() < 2 or getattr(_here, "busy", False):
         return [function(part) for part in parts]
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(count() - 1, thread_name_prefix="minidl")
+    jobs = [_Job(function, part) for part in parts]
+    queue = _queue()
+    for job in jobs[1:]:
+        queue.put(job)
+    jobs[0].work()
+    for job in jobs[1:]:
+        job.done.acquire()  # nobody may still write into our arrays when we leave
+    for job in jobs:
+        if job.error is not None:
+            raise job.error
+    return [job.result for job in jobs]
 
-    def work(part: Any) -> Any:
+
+class _Job:
+    """One part of the work; `done` is free once it has ended. Lighter than a future, for parts of microseconds."""
+
+    __slots__ = ("done", "error", "function", "part", "result")
+
+    def __init__(self, function: Callable[[Any], Any], part: Any):
+        self.function, self.part, self.result, self.error = function, part, None, None
+        self.done = Lock()
+        self.done.acquire()
+
+    def work(self) -> None:
         _here.busy = True
         try:
-            return function(part)
+            self.result = self.function(self.part)
+        except BaseException as error:  # it is raised where the work was asked for
+            self.error = error
         finally:
             _here.busy = False
+            self.done.release()
 
-    rest = [_pool.submit(work, part) for part in parts[1:]]
-    try:
-        first = work(parts[0])
-    finally:
-        errors = [r.exception() for r in rest]  # nobody may still write into our arrays when we leave
-    for error in errors:
-        if error is not None:
-            raise error
-    return [first, *(r.result() for r in rest)]
+
+def _queue() -> SimpleQueue:
+    """The jobs for the other threads, which are started with the first of them."""
+    global _jobs
+    with _starting:
+        if _jobs is None:
+            _jobs = SimpleQueue()
+            for k in range(count() - 1):
+                Thread(target=_serve, args=(_jobs,), name=f"minidl-{k}", daemon=True).start()
+    return _jobs
+
+
+def _serve(jobs: SimpleQueue) -> None:
+    while True:
+        jobs.get().work()
 
 
 def _forget() -> None:
-    global _pool
-    _pool = None  # a forked child has none of its parent's threads
+    global _jobs, _starting
+    _jobs, _starting = None, Lock()  # a forked child has none of its parent's threads
 
 
 if hasattr(os, "register_at_fork"):
