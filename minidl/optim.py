@@ -90,7 +90,12 @@ class Optimiser:
                 continue
             if self.weight_decay:
                 g = g + p.data * self.weight_decay
-            self.update(p.data, g, rate, **self._of(path))
+            memory = self._of(path)
+            if p.ndim:
+                self.update(p.data, g, rate, **memory)
+            else:  # a single number: an array of one, so that it can be changed in place
+                memory = {name: array.reshape(1) for name, array in memory.items()}
+                self.update(p.data.reshape(1), g.reshape(1), rate, **memory)
             changed.append(p)
         if not changed:
             raise RuntimeError(
@@ -128,10 +133,11 @@ class Optimiser:
         """Continue from a `state_dict`; all is checked before anything changes. ValueError names the leaf."""
         expected = {name: (a.shape, a.dtype) for name, a in self.state_dict().items()}
         check_leaves(expected, {name: (a.shape, a.dtype) for name, a in d.items()}, type(self).__name__)
+        arrays = {f"{name}/{path}": array for path in self.parameters for name, array in self._of(path).items()}
+        brought = {name: bring(d[name], array) for name, array in arrays.items()}
         self.steps = int(d["steps"])
-        for path in self.parameters:
-            for name, array in self._of(path).items():
-                array[...] = bring(d[f"{name}/{path}"], array)
+        for name, array in arrays.items():
+            array[...] = brought[name]
 
     def __repr__(self) -> str:
         settings = "".join(f", {name}={getattr(self, name)!r}" for name in self.settings)

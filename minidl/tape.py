@@ -101,7 +101,7 @@ class Tensor:
         """
         if self.op is None:
             raise ValueError("backward: this tensor has no tape; it is a leaf, or was computed in no_grad")
-        seed = _seed(self, upstream, "backward")
+        seed = raw(_seed(self, upstream, "backward"))
         found = Tape(self, None, "gradient").walk(seed, _gradient_on_arrays)
         for leaf, share in zip(found, _own(found.values(), seed), strict=True):
             leaf.grad = share if leaf.grad is None else leaf.grad + share
@@ -266,9 +266,11 @@ class Tape:
                 raise NoRule(no_rule(node, self.pass_name, op.advice))
             _refuse_stale(node)
             recording, STATE.recording = STATE.recording, True
-            with scope(node.layer):
-                self.twin[node] = op.simple(*node.inputs)
-            STATE.recording = recording
+            try:
+                with scope(node.layer):
+                    self.twin[node] = op.simple(*node.inputs)
+            finally:
+                STATE.recording = recording
         return (self.twin[node],)
 
     def _depends(self, node: Tensor) -> bool:
@@ -399,6 +401,8 @@ def _seed(y: Tensor, upstream: Any, caller: str) -> Any:
                 "or reduce y to one number, for example with .sum()"
             )
         return backend.xp(y.data).ones_like(y.data)
+    if not isinstance(upstream, Tensor) and not backend.is_array(upstream):
+        upstream = backend.xp(y.data).asarray(upstream, y.dtype)
     if raw(upstream).shape != y.shape:
         raise ValueError(f"{caller}: upstream has shape {raw(upstream).shape}, expected that of y, {y.shape}")
     backend.refuse_mixture(caller, (y.data, raw(upstream)))

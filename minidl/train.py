@@ -79,9 +79,9 @@ def fit(
     if not isinstance(optimiser, Optimiser):
         raise TypeError(f"fit: optimiser must be an Optimiser such as optim.SGD, got {type(optimiser).__name__}")
     _check_owner(model, optimiser)
-    configuration = _configuration(model, loss, data, batch_size, optimiser, seed, validation)
     x, y = _checked(model, data, "data")
     held_out = None if validation is None else _checked(model, validation, "validation")
+    configuration = _configuration(model, loss, data, batch_size, optimiser, seed, validation)
     history = History()
     if checkpoint is not None and Path(checkpoint).exists():
         history = _resume(Path(checkpoint), model, optimiser, configuration, epochs)

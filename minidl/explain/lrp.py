@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backend import xp
 from ..ops.families import Elementwise
 from ..tape import BY_TABLE, NoRule, Tape, Tensor, no_rule, raw
 from .explanation import Explanation, finish
@@ -31,7 +32,14 @@ def lrp(
     output = traced.output
     ledger = Ledger(output)
     scores = relevance(traced.y, traced.x, traced.y.data * traced.weights, table, ledger, expand)
-    return finish("lrp", scores, output, ledger, expected=output)
+    result = finish("lrp", scores, output, ledger, expected=output)
+    gross = float(xp(output).finfo(output.dtype).eps) ** 0.5 * result.flow
+    if not expand and (abs(result.residual) > gross).any():
+        raise ValueError(
+            "lrp: relevance and what was absorbed do not sum to the output row by row, so some operation of the model "
+            "does not keep the rows of x on its first axis; keep them there, or explain one row at a time"
+        )
+    return result
 
 
 def relevance(y: Tensor, x: Tensor, seed: Any, table: Table, ledger: Ledger, expand: bool = False) -> Any:
@@ -47,10 +55,16 @@ def relevance(y: Tensor, x: Tensor, seed: Any, table: Table, ledger: Ledger, exp
             refuse_live_weights(node, tape, "relevance")
             return table.choose(node, fed.get(node))(node.op, r, node.data, *values)
         if node.op.asks_live:
-            return node.op.relevance(r, node.data, *values, live=[_is_live(i, tape) for i in node.inputs])
+            live = [_is_live(i, tape) for i in node.inputs]
+            linear = node.op.linear_in(live, *values)
+            if linear is not None:  # x @ W is a linear operation, and its rule is the user's choice
+                return linear(table.choose(node, fed.get(node)), r, node.data, *values)
+            return node.op.relevance(r, node.data, *values, live=live)
         return node.op.relevance(r, node.data, *values)
 
     arrived = tape.walk(seed, rule, ledger.absorb)
+    if y not in tape.live:  # all of it is bias
+        ledger.absorb(y, 0, seed)
     scores = arrived[x] if x in arrived else x.data * 0
     ledger.meet(scores)
     return scores

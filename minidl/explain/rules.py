@@ -30,11 +30,13 @@ class LinearRule:
         """The bias's share of relevance: to the inputs (or None), and to the bias (or None)."""
         if self.bias == "absorb":
             return None, share
-        return evenly(op, share, y, x, W), None
+        return evenly(op, share, y, x, W)
 
 
-def evenly(op: Linear, share: Any, y: Any, x: Any, W: Any) -> Any:
+def evenly(op: Linear, share: Any, y: Any, x: Any, W: Any) -> tuple[Any, Any]:
     """Relevance of each output, spread evenly over the inputs that it reads: share / n to each of n inputs.
+
+    Returns what goes to x, and what stays with the bias: that of outputs that read padding only (None if none do).
 
     This is eq 5's b/V for every unit: in a dense layer V is the number of inputs, in a convolution the number of
     pixels in the receptive field, padding not counted.
@@ -42,7 +44,8 @@ def evenly(op: Linear, share: Any, y: Any, x: Any, W: Any) -> Any:
     Source: lrp:bias-redistribution, lrp:eq5
     """
     one, reads = xp(x).ones_like(x), xp(W).ones_like(W)
-    return op.adjoint(share / op.forward(one, reads), y, x, reads)
+    each, left = ratio(share, op.forward(one, reads))
+    return op.adjoint(each, y, x, reads), left
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def alpha_beta(alpha: float = 0.5, beta: float = 0.5, bias: str = "absorb") -> L
             f"alpha_beta: alpha + beta must be 1, got {alpha} + {beta} = {alpha + beta}; "
             "where a text writes alpha - beta = 1, pass its beta with a minus"
         )
-    return AlphaBeta(alpha, beta, _bias(bias))
+    return AlphaBeta(float(alpha), float(beta), _bias(bias))
 
 
 def _bias(bias: str) -> str:
@@ -177,12 +180,15 @@ class Rescale(NonlinearityRule):
     near_zero: float | None = None
 
     def slope(self, op, y, x, *parameters):
-        """dy / dx. Corners keep the quotient unless dx is 0; a smooth f's quotient loses its digits much earlier."""
+        """dy / dx, and the derivative at the reference where that quotient has lost its digits."""
         d = x.diff
-        limit = self.near_zero
-        if limit is None:
-            limit = 0.0 if op.kinked else float(xp(d).finfo(d.dtype).eps) ** 0.5
-        near = abs(d) <= limit
+        if self.near_zero is not None:
+            near = abs(d) <= self.near_zero
+        else:
+            near = d == 0
+            if not op.kinked:  # there both dx and dy are what is left of two numbers that nearly cancel
+                limit = float(xp(d).finfo(d.dtype).eps) ** 0.5
+                near = near | ((abs(d) <= limit) & (abs(y.diff) <= limit * (abs(y.value) + abs(y.reference))))
         quotient = y.diff / xp(d).where(near, d.dtype.type(1), d)
         if not near.any():
             return quotient
@@ -236,9 +242,9 @@ class RevealCancel(NonlinearityRule):
 def rescale(near_zero: float | None = None) -> NonlinearityRule:
     """m = dy / dx for both parts.
 
-    near_zero: |dx| up to which the derivative at the reference stands in for the quotient. None: only 0 itself for
-    functions with a corner, the root of the machine epsilon for smooth ones, so that summation-to-delta is exact;
-    1e-7 reproduces the published code, which loses up to that much.
+    near_zero: |dx| up to which the derivative at the reference stands in for the quotient. None: only 0 itself, and for
+    smooth functions where dy has lost half of its digits too, so that summation-to-delta is exact; 1e-7 reproduces the
+    published code, which loses up to that much.
     Source: deeplift:rescale-rule
     """
     if near_zero is not None and not near_zero >= 0:

@@ -67,6 +67,8 @@ def checked(x: Any, method: str) -> Any:
         raise TypeError(f"{method}: x must be floating point, got {x.dtype}; convert and scale it, e.g. x / 255.0")
     if x.ndim == 0:
         raise ValueError(f"{method}: x must have its rows on the first axis, got a single number; use x[None]")
+    if not len(x):
+        raise ValueError(f"{method}: x has no rows, got shape {x.shape}")
     if not xp(x).isfinite(x).all():
         raise ValueError(f"{method}: x holds NaN or infinite values")
     return x
@@ -95,6 +97,8 @@ def weights_of(target: Target, y: Tensor, n: int, method: str) -> Any:
     if target.dtype.kind == "f":
         if target.shape not in (shape, shape[1:]):
             raise ValueError(f"{method}: target weights must have shape {shape[1:]} or {shape}, got {target.shape}")
+        if not m.isfinite(target).all():
+            raise ValueError(f"{method}: target weights hold NaN or infinite values")
         return m.broadcast_to(target.astype(y.dtype), shape)
     if target.shape != (n,):
         raise ValueError(f"{method}: a target of ints must have shape ({n},), got {target.shape}; weights are floats")

@@ -130,11 +130,12 @@ class Module:
         arrays = self.leaves()
         check_leaves(
             {path: (a.shape, a.dtype) for path, a in arrays.items()},
-            {path: (a.shape, a.dtype) for path, a in d.items()},
+            {path: (a.shape, a.dtype) for path, a in _as_arrays(d, "load_state_dict").items()},
             "load_state_dict",
         )
+        brought = {path: bring(d[path], array) for path, array in arrays.items()}
         for path, array in arrays.items():
-            array[...] = bring(d[path], array)
+            array[...] = brought[path]
         touch(self.parameters().values())
 
     def gather(self) -> dict[str, Any]:
@@ -269,6 +270,14 @@ def bring(value: Any, like: Any) -> Any:
     """The value in the array module of `like`."""
     m = backend.xp(like)
     return value if backend.xp(value) is m else m.asarray(backend.to_numpy(value))
+
+
+def _as_arrays(d: Mapping[str, Any], caller: str) -> Mapping[str, Any]:
+    """d itself; TypeError names the first value that is no array."""
+    for path, value in d.items():
+        if not backend.is_array(value):
+            raise TypeError(f"{caller}: {path} must be an array, got {type(value).__name__}")
+    return d
 
 
 def check_leaves(expected: Mapping[str, tuple], came: Mapping[str, tuple], caller: str) -> None:

@@ -46,7 +46,7 @@ class _BatchNorm(Module):
         """What the layer is in eval mode: tensors (n,), (n,) with y = x scale + shift."""
         inverse = 1 / backend.xp(self.running_var).sqrt(self.running_var + self.eps)
         scale = self.W * inverse
-        return scale, self.b - scale * self.running_mean
+        return scale, self.b - scale * self.running_mean.copy()  # the tape keeps it; the layer's own will move on
 
     def _from_the_batch(self, x):
         values = raw(x)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -17,7 +20,10 @@ __all__ = ["load", "read_arrays", "read_headers", "save", "write_arrays"]
 
 Headers = dict[str, tuple[tuple[int, ...], np.dtype]]
 # what NumPy and zipfile raise on bytes that are no array, no archive, or cut short
-BROKEN = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, NotImplementedError, SyntaxError)
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, ValueError, EOFError, OSError, KeyError,
+    RuntimeError, SyntaxError,
+)  # fmt: skip
 
 
 def save(path: str | os.PathLike, model: Module) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..tape import NoRule, Op, Tensor, record
 from .elementwise import power
-from .families import Sum, beside, constant
+from .families import Sum, beside, constant, typed
 
 
 class Add(Sum):
@@ -64,6 +64,10 @@ class Product(Op):
 
     asks_live = True
 
+    def linear_in(self, live, a, b):
+        """A product of numbers leaves no choice of a rule."""
+        return None
+
     def forward(self, a, b):
         return a * b
 
@@ -116,13 +120,15 @@ def subtract(a, b):
 def multiply(a, b):
     """a * b."""
     if isinstance(b, Tensor):
-        return record(PRODUCT, a, b) if isinstance(a, Tensor) else record(Scale(constant(a)), b)
-    return record(Scale(constant(b)), a)
+        return record(PRODUCT, a, b) if isinstance(a, Tensor) else record(Scale(typed(a, b)), b)
+    return record(Scale(typed(b, a) if isinstance(a, Tensor) else constant(b)), a)
 
 
 def divide(a, b):
     """a / b; where b is a tensor, a times its reciprocal."""
-    return multiply(a, power(b, -1)) if isinstance(b, Tensor) else record(Divide(constant(b)), a)
+    if isinstance(b, Tensor):
+        return multiply(a, power(b, -1))
+    return record(Divide(typed(b, a) if isinstance(a, Tensor) else constant(b)), a)
 
 
 def negate(a):

@@ -186,9 +186,10 @@ def sqrt(x):
 
 def power(x, n):
     """x^n for a Python number n. Raises TypeError if n is a tensor or an array."""
+    n = constant(n)
     if not isinstance(n, (int, float)):
         raise TypeError(f"power: the exponent must be a Python number, got {type(n).__name__}")
-    return record(Power(constant(n)), x)
+    return record(Power(n), x)
 
 
 def absolute(x):

@@ -20,8 +20,16 @@ def constant(c):
 
 
 def beside(a, b):
-    """Two operands; beside a tensor a NumPy scalar becomes a Python number, see `constant`."""
-    return (constant(a), constant(b)) if isinstance(a, Tensor) or isinstance(b, Tensor) else (a, b)
+    """Two operands; beside a tensor a constant takes its type: dtype in is dtype out."""
+    if isinstance(a, Tensor):
+        return a, b if isinstance(b, Tensor) else typed(b, a)
+    return (typed(a, b), b) if isinstance(b, Tensor) else (a, b)
+
+
+def typed(c, t):
+    """A constant beside the tensor t: a NumPy scalar as a Python number, an array in t's dtype."""
+    c = constant(c)
+    return c.astype(t.dtype) if getattr(c, "dtype", t.dtype) != t.dtype else c
 
 
 def by_gradient(op, m, y, *x):

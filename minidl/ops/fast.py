@@ -25,6 +25,8 @@ def halves(m, n, each, work):
     """The images 0..n as lists of blocks, one list for each thread. Fixed by the sizes alone."""
     if m is not np:
         return [[slice(0, n)]]
+    if n == 0:
+        return [[slice(0, 0)]]
     size = max(1, CACHE // each)
     cuts = [(0, n)] if n < 2 or work < GATHERED else [(0, (n + 1) // 2), ((n + 1) // 2, n)]
     return [[slice(i, min(i + size, stop)) for i in range(start, stop, size)] for start, stop in cuts]

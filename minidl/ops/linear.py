@@ -66,11 +66,25 @@ def bias_gradient(g, b):
 class MatMul(Op):
     """y = a @ b of two matrices, or stacks of them.
 
-    Relevance goes to the one factor that depends on the input, in proportion; two such factors are an error.
+    Where one factor depends on the input and both are matrices, this is a linear operation and takes LRP's rule from
+    the table; in stacks of matrices that factor gets relevance in proportion. Two such factors are an error.
     Multipliers are exact Shapley values of the two factors, as for a plain product.
     """
 
     asks_live = True
+
+    def linear_in(self, live, a, b):
+        """How a relevance rule is applied: to a W directly, to W b turned around; None where there is no such rule."""
+        if sum(live) != 1 or b.ndim != 2 or (live[1] and a.ndim != 2):
+            return None
+        if live[0]:
+            return lambda rule, r, y, a, b: rule(AFFINE, r, y, a, b)
+
+        def turned(rule, r, y, a, b):
+            shares = [None if s is None else swapaxes(s, 0, 1) for s in rule(AFFINE, r.T, y.T, b.T, a.T)]
+            return [None, shares[0], *shares[2:]]
+
+        return turned
 
     def forward(self, a, b):
         return a @ b

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from ..backend import xp
 from ..tape import Tensor, raw, record
 from .families import Move, Sum, beside
@@ -25,7 +27,7 @@ class Flatten(Move):
     """(N, ...) to (N, features). It keeps the batch open, so that one row of reference will do."""
 
     def forward(self, x):
-        return x.reshape(x.shape[0], -1)
+        return x.reshape(x.shape[0], prod(x.shape[1:]))
 
     def gradient(self, g, y, x):
         return (g.reshape(x.shape),)
@@ -186,6 +188,13 @@ class Col2im(Sum):
 FLATTEN = Flatten()
 
 
+def axis_of(x, axis):
+    """The axis as an int from 0; ValueError if x has no such axis."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis must lie in {-x.ndim}..{x.ndim - 1} for an array of shape {x.shape}, got {axis}")
+    return int(axis) % x.ndim
+
+
 def reshape(x, shape):
     """x in another shape; one length may be -1."""
     return record(Reshape(tuple(shape)), x) if isinstance(x, Tensor) else x.reshape(shape)
@@ -199,7 +208,7 @@ def flatten(x):
 def transpose(x, axes=None):
     """Axes in another order; reversed if none is given."""
     axes = range(x.ndim)[::-1] if axes is None else axes
-    return record(Transpose(tuple(int(a) % x.ndim for a in axes)), x)
+    return record(Transpose(tuple(axis_of(x, a) for a in axes)), x)
 
 
 def swapaxes(x, a, b):

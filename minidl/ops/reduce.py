@@ -9,7 +9,7 @@ from ..tape import Op, Tensor, raw, record
 from .arithmetic import negate
 from .elementwise import exp, log
 from .families import Sum, Winner, beside
-from .moves import broadcast_to, reshape
+from .moves import axis_of, broadcast_to, reshape
 from .signals import Delta
 
 LOGIT = "explain the logit (the layer before it), or pass expand=True to go through its parts"
@@ -129,8 +129,8 @@ class LogSumExp(Op):
 
     def simple(self, x):
         """ln of the sum of exponentials, shifted by the largest."""
-        top = raw(x).max(self.axis, keepdims=True)
-        return log(total(exp(x - top), self.axis)) + keep(top, x, self.axis, drop=True)
+        top = amax(x, self.axis, keepdims=True)  # taken anew on a reference, which may be far away
+        return log(total(exp(x - top), self.axis)) + amax(x, self.axis)
 
 
 class Softmax(Op):
@@ -150,7 +150,7 @@ class Softmax(Op):
 
     def simple(self, x):
         """Exponentials divided by their sum."""
-        e = exp(x - raw(x).max(self.axis, keepdims=True))
+        e = exp(x - amax(x, self.axis, keepdims=True))  # taken anew on a reference, which may be far away
         return e / keep(total(e, self.axis), x, self.axis)
 
 
@@ -168,7 +168,8 @@ class SoftmaxCrossEntropy(Op):
         return xp(z).log(xp(z).exp(z).sum(1)) - self.at_label(z)
 
     def gradient(self, g, y, z):
-        p = xp(z).exp(z - (y + self.at_label(z))[:, None])  # y is minus the logarithm of the label's probability
+        p = xp(z).exp(z - z.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
         p[xp(z).arange(len(z)), self.labels] -= 1
         p *= g[:, None]
         return (p,)
@@ -189,7 +190,7 @@ def axes_of(x, axis):
     """The axes as non-negative ints; None means all."""
     if axis is None:
         return tuple(range(x.ndim))
-    return tuple(int(a) % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    return tuple(axis_of(x, a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
 
 
 def keep(y, x, axis, drop=False):
@@ -243,12 +244,12 @@ def minimum(a, b):
 
 def logsumexp(x, axis=-1):
     """ln of the sum of e^x along an axis."""
-    return record(LogSumExp(axis % x.ndim), x)
+    return record(LogSumExp(axis_of(x, axis)), x)
 
 
 def softmax(x, axis=-1):
     """e^x over its sum along an axis."""
-    return record(Softmax(axis % x.ndim), x)
+    return record(Softmax(axis_of(x, axis)), x)
 
 
 def softmax_cross_entropy(logits, labels):

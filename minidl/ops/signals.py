@@ -44,6 +44,8 @@ class Pair:
         """Times a coefficient for each element; below zero it swaps the parts."""
         if self.one:
             return self.map(lambda a: a * s)
+        if hasattr(s, "dtype") and s.dtype.kind == "b":
+            s = s.astype(self.pos.dtype)
         m = xp(s, self.pos)
         up, down = (max(s, 0), min(s, 0)) if isinstance(s, (int, float)) else (m.maximum(s, 0), m.minimum(s, 0))
         return Pair(self.pos * up + self.neg * down, self.neg * up + self.pos * down)
