@@ -27,7 +27,7 @@ def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
             f"got {labels.shape}"
         )
     classes = logits.shape[-1]
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(
             f"cross_entropy: labels must lie in 0..{classes - 1}, got {int(labels.min())}..{int(labels.max())}"
         )

@@ -255,9 +255,7 @@ class Tape:
     def inputs_of(self, node: Tensor) -> Sequence[Any]:
         """The node's inputs for this pass: its twin where it has no rule of its own."""
         op = node.op
-        if op is None:
-            return ()
-        if not (op.fused if self.on_tensors else getattr(op, self.pass_name) is None):
+        if op is None or not (op.fused if self.on_tensors else getattr(op, self.pass_name) is None):
             return node.inputs
         if node not in self.twin:
             if not self._depends(node):
@@ -305,10 +303,11 @@ class Tape:
             signal = flow.pop(node, None)
             if signal is None or node not in live:
                 continue
-            if node in stops or node in sources:
+            if node in stops:
                 arrived[node] = signal
-                if node in stops:
-                    continue
+                continue
+            if node in sources:
+                arrived[node] = signal
             if node.stamp < _UPDATES[0]:
                 _refuse_stale(node)
             if node in self.twin:
@@ -413,8 +412,8 @@ def _own(shares: Iterable[Any], seed: Any) -> list[Any]:
     """The shares, copied where two, or one and the seed, are the same memory, or one element stands for many."""
     seen, result = {id(_memory(seed))}, []
     for share in shares:
-        memory = _memory(share)
-        if backend.is_array(share) and (id(memory) in seen or memory.size < share.size):
+        memory = share if getattr(share, "base", None) is None else _memory(share)
+        if (id(memory) in seen or memory.size < share.size) and backend.is_array(share):
             share = share.copy()
         seen.add(id(memory))
         result.append(share)

@@ -58,9 +58,9 @@ def weight_gradient(x, g, W):
 
 
 def bias_gradient(g, b):
-    """Sum of g over rows, in b's shape; without leading axes the walk sums."""
+    """Sum of g over rows, in b's shape."""
     lead = b.ndim - 1
-    return g.sum(tuple(range(lead, g.ndim - 1))) if lead else g
+    return g.sum(tuple(range(lead, g.ndim - 1)))
 
 
 class MatMul(Op):
