@@ -33,7 +33,7 @@ def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
         )
     if logits.ndim > 2:
         logits, labels = ops.reshape(logits, (-1, classes)), labels.reshape(-1)
-    return ops.mean(ops.softmax_cross_entropy(logits, labels))
+    return ops.softmax_cross_entropy(logits, labels, mean=True)
 
 
 def binary_cross_entropy(logits: Tensor, targets: Any) -> Tensor:

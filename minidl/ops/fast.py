@@ -235,7 +235,7 @@ def rows(m, x):
 def relu(x):
     """max(0, x)."""
     m = xp(x)
-    if len(parts := rows(m, x)) == 1:
+    if x.size <= MANY or len(parts := rows(m, x)) == 1:
         return m.maximum(x, 0)
     y = m.empty_like(x)
     threads.run(lambda part: m.maximum(x[part], 0, out=y[part]), parts)
@@ -244,7 +244,9 @@ def relu(x):
 
 def where_positive(g, x):
     """g where x > 0, else 0; on tensors too."""
-    if isinstance(g, Tensor) or isinstance(x, Tensor) or len(parts := rows(xp(x), x)) == 1 or g.shape != x.shape:
+    if x.size <= MANY or isinstance(g, Tensor) or isinstance(x, Tensor) or g.shape != x.shape:
+        return g * (x > 0)
+    if len(parts := rows(xp(x), x)) == 1:
         return g * (x > 0)
     m = xp(x)
     y = m.empty_like(x, dtype=g.dtype)
@@ -254,6 +256,9 @@ def where_positive(g, x):
 
 def descend(p, g, rate):
     """p -= rate g, in place."""
+    if p.size <= MANY:
+        p -= g * rate
+        return
     flat_p, flat_g = p.reshape(-1), g.reshape(-1)
     if len(parts := rows(xp(p), flat_p)) == 1 or not p.flags.c_contiguous:
         p -= g * rate

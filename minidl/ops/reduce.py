@@ -155,23 +155,24 @@ class Softmax(Op):
 
 
 class SoftmaxCrossEntropy(Op):
-    """Loss of each row, (N,): minus the log softmax of logits (N, C) at integer labels (N,)."""
+    """Loss of each row, (N,): minus the log softmax of logits (N, C) at integer labels (N,); or their mean, ()."""
 
     fused = True
     advice = LOGIT
 
-    def __init__(self, labels):
-        self.labels = labels
+    def __init__(self, labels, mean=False):
+        self.labels, self.mean = labels, mean
 
     def forward(self, z):
         z = z - z.max(1, keepdims=True)
-        return xp(z).log(xp(z).exp(z).sum(1)) - self.at_label(z)
+        rows = xp(z).log(xp(z).exp(z).sum(1)) - self.at_label(z)
+        return rows.mean() if self.mean else rows
 
     def gradient(self, g, y, z):
         p = xp(z).exp(z - z.max(1, keepdims=True))
         p /= p.sum(1, keepdims=True)
         p[xp(z).arange(len(z)), self.labels] -= 1
-        p *= g[:, None]
+        p *= g / len(z) if self.mean else g[:, None]
         return (p,)
 
     def at_label(self, z):
@@ -180,7 +181,8 @@ class SoftmaxCrossEntropy(Op):
 
     def simple(self, z):
         """The composed form: logsumexp minus the label's logit."""
-        return logsumexp(z, 1) - self.at_label(z)
+        rows = logsumexp(z, 1) - self.at_label(z)
+        return mean(rows) if self.mean else rows
 
 
 MAXIMUM = Maximum()
@@ -252,6 +254,9 @@ def softmax(x, axis=-1):
     return record(Softmax(axis_of(x, axis)), x)
 
 
-def softmax_cross_entropy(logits, labels):
-    """Minus the log probability of each row's label: logits (N, C), integer labels (N,), result (N,) in nats."""
-    return record(SoftmaxCrossEntropy(labels), logits)
+def softmax_cross_entropy(logits, labels, mean=False):
+    """Minus the log probability of each row's label: logits (N, C), integer labels (N,), result (N,) in nats.
+
+    mean: one number, the mean over the rows.
+    """
+    return record(SoftmaxCrossEntropy(labels, mean), logits)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from support.accounts import assert_law
+from support.gradcheck import check_gradients
 
 from minidl import Tensor, grad, losses, nn, ops, optim
 from minidl.explain import deeplift, lrp
@@ -140,3 +141,14 @@ def test_a_state_that_does_not_fit_changes_nothing():
         model.load_state_dict({**{k: v + 1 for k, v in before.items()}, "1.b": [0.0, 0.0]})
     for path, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[path])
+
+
+def test_the_mean_cross_entropy_is_the_mean_of_the_rows_and_of_its_twin():
+    labels = np.array([2, 0, 1, 1])
+    z = np.random.default_rng(0).normal(size=(4, 3))
+    rows = ops.softmax_cross_entropy(z, labels)
+    np.testing.assert_allclose(ops.softmax_cross_entropy(z, labels, mean=True), rows.mean(), rtol=1e-15)
+    check_gradients(lambda t: ops.softmax_cross_entropy(t, labels, mean=True), z)
+    t = Tensor(z)
+    one = grad(ops.softmax_cross_entropy(t, labels, mean=True), t)
+    np.testing.assert_allclose(one, grad(ops.mean(ops.softmax_cross_entropy(t, labels)), t), rtol=1e-12, atol=1e-15)
