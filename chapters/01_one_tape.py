@@ -206,7 +206,7 @@ print("eqs 6 and 7 (each layer holds f(x)):", R7, "=", R_hidden.sum(), "=", R_in
 # %%
 
 
-def draw(ax, title, values, labels, backward):
+def draw_network(ax, title, values, labels, backward):
     places = {1: (0, 2), 2: (0, 1), 3: (0, 0), 4: (1.2, 2), 5: (1.2, 1), 6: (1.2, 0), 7: (2.2, 1)}
     largest = max(abs(v) for v in labels.values())
     for (i, k), v in labels.items():
@@ -231,8 +231,9 @@ weight = {(i, k): upper[i - 4, 0] if k == 7 else lower[i - 1, k - 4] for i, k in
 message = {(i, k): to_hidden[i - 4, 0] if k == 7 else to_input[i - 1, k - 4] for i, k in edges}
 activation = [*a.data[0], *hidden.data[0], top.item()]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-draw(axes[0], "forward: activations $a_i$, weights $w_{ik}$", activation, weight, False)
-draw(axes[1], "backward: relevances $R_i$, messages $R_{i \\leftarrow k}$", [*R_input, *R_hidden, *R7], message, True)
+draw_network(axes[0], "forward: activations $a_i$, weights $w_{ik}$", activation, weight, False)
+backward = "backward: relevances $R_i$, messages $R_{i \\leftarrow k}$"
+draw_network(axes[1], backward, [*R_input, *R_hidden, *R7], message, True)
 
 report.record(
     "lrp:fig2",
@@ -313,7 +314,7 @@ ax.semilogx(
 )
 ax.semilogx(stabilisers, [e.absorbed_as("bias")[0] for e in accounts], ":", color=BLACK, lw=2, label="bias")
 ax.axhline(4, color=GREY, lw=5, zorder=0, label="their sum: $R_j = 4$")
-ax.set(xlabel=r"stabiliser $\epsilon$, in units of $z_j$ (here $z_j = 4$)", ylabel="relevance")
+ax.set(xlabel=r"stabiliser $\epsilon$ (here $z_j = 4$)", ylabel="relevance")
 ax.legend(fontsize=8)
 report.record(
     "lrp:eq58",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from minidl import __version__
+from minidl import __version__, backend
 
 STATUSES = """exit status:
   0 done   1 a chapter failed, or the concordance is wrong   2 the arguments do not fit   3 data is missing
@@ -99,7 +99,9 @@ def _add_reproduce(commands: argparse._SubParsersAction, raw: type) -> None:
     one.add_argument("--scale", choices=("smoke", "quick", "full"), default="quick", help="how large (default: quick)")
     one.add_argument("--jobs", type=_at_least(1), default=1, metavar="N", help="chapters at a time (default: 1)")
     one.add_argument("--seed", type=_at_least(0), default=0, metavar="S", help="where randomness starts (default: 0)")
-    one.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="array library (default: numpy)")
+    one.add_argument(
+        "--backend", choices=("numpy", "cupy"), default=backend.name(), help="array library (default: %(default)s)"
+    )
     one.add_argument("--out", type=Path, default=Path("minidl-report"), metavar="DIR", help="default: minidl-report")
     one.add_argument("--fresh", action="store_true", help="forget what interrupted runs have saved")
     one.add_argument(
@@ -138,6 +140,9 @@ def _at_least(least: int):
 def _reproduce(arguments: argparse.Namespace, folder: Path | None) -> int:
     from minidl.report import declaration, reproduce
 
+    if arguments.backend not in ("numpy", "cupy"):  # argparse does not check a default
+        print(f"minidl reproduce: MINIDL_BACKEND must be numpy or cupy, got {arguments.backend!r}", file=sys.stderr)
+        return 2
     try:
         paths = declaration.chapter_paths(folder or declaration.find_chapters())
         chosen = declaration.select(arguments.chapter, paths)

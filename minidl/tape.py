@@ -262,7 +262,6 @@ class Tape:
                 return ()
             if op.simple is None or (op.advice and not self.expand and not self.on_tensors):
                 raise NoRule(no_rule(node, self.pass_name, op.advice))
-            _refuse_stale(node)
             recording, STATE.recording = STATE.recording, True
             try:
                 with scope(node.layer):
@@ -388,10 +387,6 @@ def _gradient_on_arrays(node: Tensor, g: Any) -> Sequence[Any]:
     return node.op.gradient(g, node.data, *[raw(i) for i in node.inputs])
 
 
-def _gradient_on_tensors(node: Tensor, g: Tensor) -> Sequence[Any]:
-    return node.op.gradient(g, node, *node.inputs)
-
-
 def _seed(y: Tensor, upstream: Any, caller: str) -> Any:
     if upstream is None:
         if y.data.size != 1:
@@ -437,8 +432,7 @@ def grad(y: Tensor, inputs: Any, upstream: Any = None, create_graph: bool = Fals
     """
     if not isinstance(y, Tensor):
         raise TypeError(f"grad: y must be a Tensor, got {type(y).__name__}")
-    single = isinstance(inputs, Tensor)
-    wanted = [inputs] if single else list(inputs)
+    wanted = [inputs] if (single := isinstance(inputs, Tensor)) else list(inputs)
     for k, i in enumerate(wanted):
         if not isinstance(i, Tensor):
             raise TypeError(f"grad: inputs[{k}] must be a Tensor, got {type(i).__name__}")
@@ -446,7 +440,7 @@ def grad(y: Tensor, inputs: Any, upstream: Any = None, create_graph: bool = Fals
     tape = Tape(y, wanted, "gradient", on_tensors=create_graph)
     if create_graph:
         seed = seed if isinstance(seed, Tensor) else Tensor(seed)
-        found = tape.walk(seed, _gradient_on_tensors)
+        found = tape.walk(seed, lambda node, g: node.op.gradient(g, node, *node.inputs))
         result = [found[i] if i in found else Tensor(backend.xp(i.data).zeros_like(i.data)) for i in wanted]
     else:
         seed = raw(seed)

@@ -83,6 +83,8 @@ def fit(
     held_out = None if validation is None else _checked(model, validation, "validation")
     configuration = _configuration(model, loss, data, batch_size, optimiser, seed, validation)
     history = History()
+    if checkpoint is not None and not Path(checkpoint).resolve().parent.is_dir():
+        raise FileNotFoundError(f"fit: the folder of checkpoint {str(checkpoint)!r} does not exist; make it first")
     if checkpoint is not None and Path(checkpoint).exists():
         history = _resume(Path(checkpoint), model, optimiser, configuration, epochs)
     steps = -(-len(x) // batch_size)

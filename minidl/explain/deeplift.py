@@ -142,6 +142,8 @@ class Multipliers:
                 inputs = [self._delta(i, parts=True) for i in node.inputs]
                 rule = self.rules.get(node)
                 delta.parts = rule.parts(node.op, delta, *inputs) if rule else node.op.parts(delta, *inputs)
+        if self.x not in deltas:  # y does not depend on x
+            deltas[self.x] = Delta(self.x.data, self.reference[self.x])
         return deltas
 
     def _delta(self, i: Any, parts: bool) -> Delta:

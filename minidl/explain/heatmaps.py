@@ -63,6 +63,12 @@ def plot(
     names = titles or [getattr(e, "method", "") for e in explanations]
     maps = [normalise(picture(c), over) for c in columns]
     grey = [] if images is None else [picture(images)]
+    counts = {len(m) for m in maps + grey} | ({len(row_titles)} if row_titles is not None else set())
+    if len(counts) != 1 or len(names) != len(maps):
+        raise ValueError(
+            f"plot: scores, images and row_titles must be of one number of images, got {sorted(counts)}, "
+            f"and titles one for each of the {len(maps)} columns, got {len(names)}"
+        )
     rows, cols = len(maps[0]), len(maps) + len(grey)
     figure = Figure(figsize=(cols * size + 0.8, rows * size + 0.3), layout="constrained")
     axes = figure.subplots(rows, cols, squeeze=False)

@@ -132,8 +132,10 @@ def epsilon(eps: float = 1e-6, bias: str = "absorb") -> LinearRule:
     eps: greater than 0, in the units of z_j. bias as in `basic`.
     Source: lrp:eq58
     """
-    if not eps > 0:
-        raise ValueError(f"epsilon: eps must be greater than 0, got {eps!r}; without a stabiliser use basic()")
+    if not 0 < eps < float("inf"):
+        raise ValueError(
+            f"epsilon: eps must be greater than 0 and finite, got {eps!r}; without a stabiliser use basic()"
+        )
     return Epsilon(float(eps), _bias(bias))
 
 
@@ -145,7 +147,7 @@ def alpha_beta(alpha: float = 0.5, beta: float = 0.5, bias: str = "absorb") -> L
     share, and the rest is accounted for as undefined.
     Source: lrp:eq60
     """
-    if abs(alpha + beta - 1) > 1e-12:
+    if not abs(alpha + beta - 1) <= 1e-12:
         raise ValueError(
             f"alpha_beta: alpha + beta must be 1, got {alpha} + {beta} = {alpha + beta}; "
             "where a text writes alpha - beta = 1, pass its beta with a minus"

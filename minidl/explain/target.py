@@ -55,6 +55,8 @@ def trace(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str
             target = None
     finally:
         tape.STATE.recording = recording
+    if not xp(y.data).isfinite(y.data).all():
+        raise ValueError(f"{method}: the model's output holds NaN or infinite values")
     return Traced(source, y, weights_of(target, y, len(x), method))
 
 

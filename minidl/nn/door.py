@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,13 +13,13 @@ if TYPE_CHECKING:
 def positive(layer: Module, **sizes: Any) -> None:
     """ValueError unless every size is an int above 0."""
     for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{type(layer).__name__}: {name} must be a positive int, got {value!r}")
 
 
 def probability(layer: Module, p: Any) -> float:
     """p as a float; ValueError unless it lies in [0, 1)."""
-    if not isinstance(p, (int, float)) or not 0 <= p < 1:
+    if not isinstance(p, Real) or not 0 <= p < 1:
         raise ValueError(f"{type(layer).__name__}: p, the probability of dropping, must lie in [0, 1), got {p!r}")
     return float(p)
 

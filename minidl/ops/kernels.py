@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from ..backend import xp
 
 
@@ -43,7 +45,7 @@ def same_padding(n, kernel, stride):
 
 def pair(value, name):
     """An int or a pair of ints as a pair; ValueError names the argument."""
-    two = (value, value) if isinstance(value, int) else tuple(value)
-    if len(two) != 2 or not all(isinstance(v, int) and v > 0 for v in two):
+    two = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(two) != 2 or not all(isinstance(v, Integral) and v > 0 for v in two):
         raise ValueError(f"{name} must be a positive int or two of them, got {value!r}")
-    return two
+    return int(two[0]), int(two[1])

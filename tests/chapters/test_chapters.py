@@ -15,11 +15,11 @@ SECONDS = 5  # of work; a loaded machine may take longer, so time is printed and
 GENEROUS = 12
 
 
-def reproduce(chapter, out):
+def reproduce(chapter, out, scale="smoke"):
     """Run one chapter by the command in a folder of its own; returns its records by id, and the seconds."""
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "minidl", "reproduce", chapter.stem, "--scale", "smoke", "--out", str(out)],
+        [sys.executable, "-m", "minidl", "reproduce", chapter.stem, "--scale", scale, "--out", str(out)],
         cwd=out,
         env={**os.environ, "MINIDL_DATA": str(out / "nothing-here"), "PYTHONWARNINGS": "error::RuntimeWarning"},
         capture_output=True,
@@ -84,3 +84,12 @@ def test_chapter_01_agrees_with_the_numbers_that_the_texts_print(tmp_path):
     assert [row["ours"]["eq 5 by the tape"] for row in rows] == pytest.approx([14 / 3, -10 / 3, 5 / 3, 3])
     for row in results["lrp:fig2"]["rows"]:
         assert row["ours"]["message by hand"] == pytest.approx(row["ours"]["message by the tape"])
+
+
+@pytest.mark.slow
+def test_the_digits_network_is_right_on_97_of_100_digits_as_the_median_of_five_seeds(tmp_path):
+    chapter = next(path for path in CHAPTERS if path.stem == "02_digits")
+    rows = reproduce(chapter, tmp_path, "quick")[0]["minidl:digits-accuracy"]["rows"]
+    median = next(row["ours"]["random fifth held out"] for row in rows if row["label"] == "median")
+    assert len(rows) == 6
+    assert median >= 0.97

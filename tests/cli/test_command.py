@@ -89,3 +89,9 @@ def test_fetching_what_cannot_be_had_is_data_missing(tmp_path, no_mnist):
     assert done.returncode == 3
     assert no_mnist in done.stderr and "Traceback" not in done.stderr
     assert done.stdout.startswith("digits: "), "the others are fetched all the same"
+
+
+def test_an_unknown_backend_in_the_environment_is_refused(tmp_path):
+    done = run("reproduce", "00", "--scale", "smoke", cwd=tmp_path, MINIDL_BACKEND="torch")
+    assert done.returncode == 2
+    assert "MINIDL_BACKEND must be numpy or cupy, got 'torch'" in done.stderr

@@ -7,7 +7,9 @@ from support.gradcheck import check_gradients
 
 from minidl import Tensor, grad, losses, nn, ops, optim
 from minidl.explain import deeplift, lrp
-from minidl.explain.rules import alpha_beta, basic, epsilon, rescale, reveal_cancel
+from minidl.explain.deeplift import Multipliers
+from minidl.explain.rules import NonlinearityRule, alpha_beta, basic, epsilon, rescale, reveal_cancel
+from minidl.explain.table import Table
 
 
 @pytest.mark.source("deeplift:rescale-rule")
@@ -87,6 +89,9 @@ def test_an_output_that_does_not_depend_on_the_input_is_all_bias():
     result = lrp(lambda x: ops.affine(Tensor(np.ones((2, 3))), np.ones((3, 1))), np.ones((2, 4)), 0)
     np.testing.assert_array_equal(result.absorbed_as("bias"), [3.0, 3.0])
     assert_law(result)
+    contributions = deeplift(lambda x: Tensor(np.ones((2, 1))), np.ones((2, 4)), 0, reference=0.0)
+    np.testing.assert_array_equal(contributions.scores, np.zeros((2, 4)))
+    assert_law(contributions)
 
 
 @pytest.mark.parametrize("constant", [np.arange(3), np.arange(3.0), np.array([True, False, True])])
@@ -152,3 +157,18 @@ def test_the_mean_cross_entropy_is_the_mean_of_the_rows_and_of_its_twin():
     t = Tensor(z)
     one = grad(ops.softmax_cross_entropy(t, labels, mean=True), t)
     np.testing.assert_allclose(one, grad(ops.mean(ops.softmax_cross_entropy(t, labels)), t), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.source("deeplift:revealcancel-rule")
+@pytest.mark.parametrize("part", [2.0, -2.0])
+def test_reveal_cancel_takes_the_mean_of_two_slopes_where_a_part_is_zero(part):
+    x = np.array([[part, 0.0]])  # the second term's part is 0, on the other side of the first's
+    W = np.array([[1.0], [1.0]])
+    source = Tensor(x)
+    y = ops.tanh(ops.affine(source, W, np.array([0.3]))).sum(1)
+    table = Table(reveal_cancel(), NonlinearityRule, "test")
+    m = Multipliers(y, source, np.zeros((1, 2)), table).walk(np.ones(1)).pos[0]
+    slope = {at: 1 - np.tanh(0.3 + at) ** 2 for at in (0.0, part)}
+    mean = 0.5 * slope[0.0] + 0.5 * slope[part]
+    quotient = (np.tanh(0.3 + part) - np.tanh(0.3)) / part
+    np.testing.assert_allclose(m, [quotient, 0.5 * (quotient + mean)], rtol=1e-12)  # where dx = 0: 0.5 (m+ + m-) w

@@ -125,7 +125,7 @@ def test_a_table_without_a_row_for_a_layer():
 @pytest.mark.parametrize(
     "make, sentence",
     [
-        (lambda: rules.epsilon(0), "eps must be greater than 0, got 0; without a stabiliser use basic"),
+        (lambda: rules.epsilon(0), "eps must be greater than 0 and finite, got 0; without a stabiliser use basic"),
         (lambda: rules.alpha_beta(2, 1), "alpha \\+ beta must be 1, got 2 \\+ 1 = 3"),
         (lambda: rules.basic(bias="drop"), 'bias must be "absorb" or "redistribute", got \'drop\''),
         (lambda: rules.rescale(near_zero=-1), "near_zero must be at least 0, got -1"),
