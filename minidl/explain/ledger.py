@@ -17,6 +17,7 @@ class Ledger:
         """output: (N,), an array of the type and length that every entry will have."""
         self.n, self.zero = len(output), output * 0
         self.flow = self.zero
+        self.ambiguous = ""  # a layer that absorbed something where another axis is as long as the rows' is
         self.entries: dict[str, dict[str, Any]] = {}
 
     def absorb(self, node: Tensor, k: int, share: Any) -> None:
@@ -42,6 +43,8 @@ class Ledger:
                 f"{node.op!r} in layer {name_of(node)} has shape {node.shape}: its first axis is not the {self.n} rows "
                 "of the input, so what it absorbs belongs to no row; keep rows on the first axis"
             )
+        if self.n in node.shape[1:]:
+            self.ambiguous = self.ambiguous or name_of(node)
         return row_sums(share)
 
     def total(self) -> Any:

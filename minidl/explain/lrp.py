@@ -34,10 +34,10 @@ def lrp(
     scores = relevance(traced.y, traced.x, traced.y.data * traced.weights, table, ledger, expand)
     result = finish("lrp", scores, output, ledger, expected=output)
     gross = float(xp(output).finfo(output.dtype).eps) ** 0.5 * result.flow
-    if not expand and (abs(result.residual) > gross).any():
+    if ledger.ambiguous and not expand and (abs(result.residual) > gross).any():
         raise ValueError(
-            "lrp: relevance and what was absorbed do not sum to the output row by row, so some operation of the model "
-            "does not keep the rows of x on its first axis; keep them there, or explain one row at a time"
+            f"lrp: what {ledger.ambiguous} absorbed does not fit the rows of the output, so the model does not keep "
+            "the rows of x on the first axis there; keep them there, or explain one row at a time"
         )
     return result
 

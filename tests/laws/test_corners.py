@@ -50,7 +50,7 @@ def test_a_tape_keeps_the_running_mean_that_it_was_made_with():
 
 def test_relevance_refuses_a_model_whose_rows_are_not_on_the_first_axis():
     b = np.array([[1.0], [2.0], [4.0]])  # as many features as rows, so shapes alone tell nothing
-    with pytest.raises(ValueError, match="does not keep the rows of x on its first axis"):
+    with pytest.raises(ValueError, match="does not keep the rows of x on the first axis"):
         lrp(lambda x: ops.transpose(ops.transpose(x) * 1.0 + b).sum(1), np.ones((3, 3)), rules=basic())
 
 
