@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend import is_array, xp
 from ..ops.families import Linear, Move, Winner, by_gradient
+from ..ops.rowwise import by_rows
 from ..ops.signals import Delta, Pair, constant, split
 from ..tape import BY_TABLE, Tape, Tensor, raw, replay
 from .explanation import Explanation, finish
@@ -159,11 +160,11 @@ class Multipliers:
         def rule(node, m):
             delta = deltas[node]
             if ledger is not None and not isinstance(node.op, Move):
-                ledger.meet(self._size(m, delta))
+                ledger.meet(m, delta, size=self._size)
             inputs = [self._delta(i, parts=False) for i in node.inputs]
             chosen = self.rules.get(node)
             if chosen is not None:
-                return (chosen.multiplier(node.op, m, delta, *inputs),)
+                return (by_rows(lambda m, y, x: chosen.multiplier(node.op, m, y, x, *inputs[1:]), m, delta, inputs[0]),)
             if self.maxima == "gradient" and isinstance(node.op, Winner):
                 return by_gradient(node.op, m, delta, *inputs)
             return node.op.multiplier(m, delta, *inputs)
@@ -172,7 +173,7 @@ class Multipliers:
         if m is None:  # y does not depend on x
             m = Pair(zero := self.x.data * 0, zero)
         if ledger is not None:
-            ledger.meet(self._size(m, deltas[self.x]))
+            ledger.meet(m, deltas[self.x], size=self._size)
         return m
 
     @staticmethod

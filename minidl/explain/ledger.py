@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..backend import xp
+from ..ops.rowwise import by_rows
 from ..tape import Tensor
 
 KEPT = ("stabiliser", "undefined")
@@ -26,10 +28,12 @@ class Ledger:
         kinds = self.entries.setdefault(name_of(node), {})
         kinds[kind] = kinds.get(kind, self.zero) + self.rows(share, node)
 
-    def meet(self, signal: Any) -> None:
-        """Keep the largest sum of |signal| for each row."""
-        rows = abs(signal)
-        rows = row_sums(rows) if rows.shape[:1] == (self.n,) else rows.sum()
+    def meet(self, *signal: Any, size: Callable[..., Any] = abs) -> None:
+        """Keep the largest sum of size(*signal) for each row."""
+        if signal[0].shape[:1] == (self.n,):
+            rows = by_rows(lambda *s: row_sums(size(*s)), *signal)
+        else:
+            rows = size(*signal).sum()
         self.flow = xp(self.flow).maximum(self.flow, rows)
 
     def rows(self, share: Any, node: Tensor) -> Any:

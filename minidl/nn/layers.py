@@ -40,8 +40,9 @@ class Sequential(Module):
 
     def forward(self, x, rng=None):
         path = STATE.layer.path if STATE.layer is not None else ""
-        for name, layer in self.children().items():
-            x = layer.call_as(join(path, name), x, rng, {})
+        for name, layer in vars(self).items():
+            if isinstance(layer, Module):
+                x = layer.call_as(join(path, name), x, rng, {})
         return x
 
     def __len__(self) -> int:

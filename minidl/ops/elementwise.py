@@ -141,7 +141,7 @@ class Elu(Elementwise):
 
     def forward(self, x):
         m = xp(x)
-        return m.where(x > 0, x, m.expm1(m.minimum(x, 0)) * self.alpha)
+        return m.maximum(x, 0) + m.expm1(m.minimum(x, 0)) * self.alpha
 
     def gradient(self, g, y, x):
         return (where(raw(x) > 0, g, g * (y + self.alpha)),)
@@ -153,7 +153,7 @@ class Prelu(Elementwise):
     kinked = True
 
     def forward(self, x, a):
-        return xp(x).where(x > 0, x, x * a)
+        return xp(x).maximum(x, 0) + xp(x).minimum(x, 0) * a
 
     def gradient(self, g, y, x, a):
         up = raw(x) > 0

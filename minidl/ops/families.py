@@ -128,8 +128,9 @@ class Linear(Op):
         P, N = split_weights(W.value)
         up = self.adjoint(m.pos, y.value, x.value, P) + self.adjoint(m.neg, y.value, x.value, N)
         down = self.adjoint(m.pos, y.value, x.value, N) + self.adjoint(m.neg, y.value, x.value, P)
-        d, where = x.diff, xp(x.value).where
-        a = where(d > 0, up, where(d < 0, down, (up + down) * 0.5))
+        d = x.diff
+        share = (d > 0) + (d == 0) * d.dtype.type(0.5)
+        a = up * share + down * (1 - share)
         return (Pair(a, a),)
 
 
@@ -153,8 +154,7 @@ class Winner(Op):
     @staticmethod
     def secant(credit, d, at_rest):
         """credit / d; where the difference is 0 the share at rest (the reference's)."""
-        where = xp(d).where
         still = d == 0
         if not still.any():
             return credit / d
-        return where(still, at_rest, credit / where(still, d.dtype.type(1), d))
+        return credit / (d + still) + at_rest * still  # where d is 0 so is the credit

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import threads
+from .. import blas, threads
 from ..backend import xp
 from ..tape import Tensor
 from .kernels import offsets
 
 CACHE = 1 << 18  # numbers in one block of columns: one to two megabytes
 FEW = 16  # rows for which narrow panels pay
-LARGE = 1.2e7  # multiplications of a product from which a second thread pays
+SMALL = 2.5e5  # multiplications of a product below which every detour costs more than it brings
+LARGE = 1.2e7  # those from which a second thread pays
 GATHERED = 5e6  # those of a convolution or of few rows, which move much memory beside them
 MANY = 2e5  # elements
 
@@ -168,14 +169,14 @@ def convolve_back(g, W, stride, widths, shape):
 
 def product(a, b):
     """a @ b; a large one in two halves of its longer side, one for each thread."""
+    if a.ndim != 2 or b.ndim != 2 or (work := len(a) * b.size) <= SMALL:
+        return a @ b
     m = xp(a)
-    if m is not np or a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
+    if m is not np or a.dtype != b.dtype:
         return a @ b
-    if 1 < len(a) <= FEW:
+    if 1 < len(a) <= FEW and blas.has_small_kernels():
         return panels(m, a, b)
-    if len(a) * b.size < LARGE:
-        return a @ b
-    return in_halves(m, a, b)
+    return a @ b if work < LARGE else in_halves(m, a, b)
 
 
 def in_halves(m, a, b):
@@ -194,14 +195,14 @@ def in_halves(m, a, b):
 
 
 def panels(m, a, b):
-    """a @ b for few rows, in narrow panels of b: OpenBLAS has a faster way for small products.
+    """a @ b for few rows, in narrow panels of b, where BLAS has a faster way for small products.
 
     The numbers come from a table of sizes, not from the clock, so that a run repeats itself. A transposed b falls out
     of that way sooner than a plain one.
     """
     rows, (inner, columns) = len(a), b.shape
     transposed = b.strides[0] < b.strides[1]
-    work, small = rows * inner * columns, 2.5e5 if transposed else 1e6
+    work, small = rows * inner * columns, SMALL if transposed else 1e6
     if work <= small:
         return a @ b
     if work >= GATHERED:

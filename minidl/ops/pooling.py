@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .. import threads
 from ..backend import xp
 from ..tape import record
 from . import fast
@@ -11,7 +10,8 @@ from .families import Sum, Winner
 from .kernels import offsets, pair
 from .moves import im2col, reshape, transpose
 from .reduce import amax, total
-from .signals import Delta, Pair
+from .rowwise import by_rows
+from .signals import Pair
 
 
 def windows_of(x, kernel, stride):
@@ -43,35 +43,37 @@ class MaxPool(_Pool, Winner):
     def gradient(self, g, y, x):
         return (lambda: fast.max_pool_back(g, y, x, self.kernel, self.stride),)
 
-    def ties(self, y, x):
-        """How many elements of each window are the largest."""
-        return sum((x[at] == y) * y.dtype.type(1) for at in offsets(y.shape[-2:], self.kernel, self.stride))
+    def places(self, y, x):
+        """For each place in a window: where it is, its elements, and what share each has in the maximum."""
+        places = list(offsets(y.shape[-2:], self.kernel, self.stride))
+        values = [x[at].copy("K") for at in places]  # one jump through memory for all that follows
+        won = [(v == y).astype(y.dtype) for v in values]
+        each = 1 / sum(won[1:], won[0])
+        return zip(places, values, (w * each for w in won), strict=True)
 
     def shares(self, y, x):
         """The secant's coefficients, place by place in the window."""
         top = xp(y.value).maximum(y.value, y.reference)
-        up = (top - y.reference) / self.ties(y.value, x.value)
-        rest = 1 / self.ties(y.reference, x.reference)
-        down = (y.value - top) * rest
-        for at in offsets(y.value.shape[-2:], self.kernel, self.stride):
-            first = x.reference[at] == y.reference
-            credit = up * (x.value[at] == y.value)
+        up, down = top - y.reference, y.value - top
+        pairs = zip(self.places(y.value, x.value), self.places(y.reference, x.reference), strict=True)
+        for (at, value, won), (_, reference, first) in pairs:
+            credit = up * won
             credit += down * first
-            yield at, self.secant(credit, x.value[at] - x.reference[at], rest * first)
+            yield at, self.secant(credit, value - reference, first)
 
     def multiplier(self, m, y, x):
+        return (by_rows(self.back, x, y, m),)
+
+    def back(self, x, y, m):
+        """The multipliers of x from those of y."""
         zeros = xp(x.value).zeros_like
         pos = zeros(x.value)
         neg = pos if m.one else zeros(x.value)
-
-        def work(part):
-            for at, s in self.shares(_rows(y, part), _rows(x, part)):
-                pos[part][at] += s * m.pos[part]
-                if not m.one:
-                    neg[part][at] += s * m.neg[part]
-
-        threads.run(work, fast.rows(xp(x.value), x.value))
-        return (Pair(pos, neg),)
+        for at, s in self.shares(y, x):
+            pos[at] += s * m.pos
+            if not m.one:
+                neg[at] += s * m.neg
+        return Pair(pos, neg)
 
     def parts(self, y, x):
         pos = neg = 0
@@ -82,11 +84,6 @@ class MaxPool(_Pool, Winner):
     def simple(self, x):
         """The largest along the last axis of the windows."""
         return transpose(amax(windows_of(x, self.kernel, self.stride), 4), (0, 3, 1, 2))
-
-
-def _rows(d, part):
-    """Some rows of a value beside its reference, which may be one row for all."""
-    return Delta(d.value[part], d.reference[part] if len(d.reference) == len(d.value) else d.reference)
 
 
 class SumPool(_Pool, Sum):

@@ -162,17 +162,26 @@ class SoftmaxCrossEntropy(Op):
 
     def __init__(self, labels, mean=False):
         self.labels, self.mean = labels, mean
+        self._last = (None,)
+
+    def exponentials(self, z):
+        """z less its largest, e to that, and the sums over the classes. Remembered for the last z."""
+        if self._last[0] is not z:
+            d = z - z.max(1, keepdims=True)
+            e = xp(z).exp(d)
+            self._last = z, d, e, e.sum(1)
+        return self._last[1:]
 
     def forward(self, z):
-        z = z - z.max(1, keepdims=True)
-        rows = xp(z).log(xp(z).exp(z).sum(1)) - self.at_label(z)
-        return rows.mean() if self.mean else rows
+        d, _, s = self.exponentials(z)
+        rows = xp(z).log(s) - self.at_label(d)
+        return rows.sum() / len(z) if self.mean else rows
 
     def gradient(self, g, y, z):
-        p = xp(z).exp(z - z.max(1, keepdims=True))
-        p /= p.sum(1, keepdims=True)
-        p[xp(z).arange(len(z)), self.labels] -= 1
-        p *= g / len(z) if self.mean else g[:, None]
+        _, e, s = self.exponentials(z)
+        g = g / len(z) if self.mean else g
+        p = e * (g / s)[:, None]
+        p[xp(z).arange(len(z)), self.labels] -= g
         return (p,)
 
     def at_label(self, z):
