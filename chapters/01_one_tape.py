@@ -18,7 +18,7 @@ import numpy as np
 
 from minidl import Tensor, draw, grad, ops, report
 from minidl.explain import deeplift, gradient_times_input, lrp, saliency
-from minidl.explain.deeplift import Multipliers
+from minidl.explain.multipliers import Multipliers
 from minidl.explain.rules import NonlinearityRule, alpha_beta, basic, epsilon, rescale, reveal_cancel
 from minidl.explain.table import Table
 from minidl.ops.arithmetic import Gate, Product

@@ -1,23 +1,20 @@
-"""DeepLIFT: the tape walked with multipliers, against the values that it takes on a reference."""
+"""DeepLIFT: multipliers times differences from one reference or several, which sum to the output's difference."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import is_array, xp
-from ..ops.families import Linear, Move, Winner, by_gradient
-from ..ops.rowwise import by_rows
-from ..ops.signals import Delta, Pair, constant, split
-from ..tape import BY_TABLE, Tape, Tensor, raw, replay
+from ..tape import Tensor, raw
 from .explanation import Explanation, finish
 from .ledger import Ledger, row_sums
-from .lrp import refuse_live_weights
-from .rules import NonlinearityRule, Rescale, rescale
-from .table import Table, feeders
-from .target import Target, trace
+from .multipliers import Multipliers
+from .rules.nonlinear import NonlinearityRule, rescale
+from .table import Table
+from .target import Target, Traced, trace
 
 
 def deeplift(
@@ -26,35 +23,98 @@ def deeplift(
     target: Target = None,
     *,
     reference: Any,
+    axis: int | None = None,
     rules: Any = None,
+    one_hot: int | None = None,
     maxima: str = "secant",
     expand: bool = False,
 ) -> Explanation:
     """Contributions of every element of x to the target's difference from the reference: scores = y - y0.
 
     model, x, target, expand: as for `lrp`. reference: a number, or an array that broadcasts to x's shape (one row
-    for all, or a row each). rules: rescale() or reveal_cancel(), or a table of them, for the non-linearities;
-    rescale() if not given. Biases get nothing. maxima: "secant" shares a maximum's difference among the winners of x
-    and those of the reference, exactly; "gradient" sends all to the winners of x, which the text falls back on, and
-    breaks the sum.
+    for all, or a row each). axis: where `reference` holds several references, the axis that counts them; without that
+    axis it is such an array. They are taken one after the other, so memory does not grow with them, and everything in
+    the result is the mean over them. rules: rescale() or reveal_cancel(), or a table of them, for the non-linearities;
+    rescale() if not given. Biases get nothing. one_hot: the axis of x along which one-hot letters lie; the result then
+    also has `hypothetical`, what each letter would contribute in the place of the one that is there.
+    maxima: "secant" shares a maximum's difference among the winners of x and those of the reference, exactly;
+    "gradient" sends all to the winners of x, which the text falls back on, and breaks the sum.
     Raises NoRule where an operation has no multiplier rule, TypeError and ValueError for a bad argument.
     Erratum: deeplift, section 3.5.2: printed m = -1 "even though dy/dh = 0"; right: there y = 1 - h, so dy/dh = -1, and
     it is the derivative of h that is 0.
-    Source: deeplift:eq1, deeplift:eq3, deeplift:bias, deeplift:target-layer
+    Source: deeplift:eq1, deeplift:eq3, deeplift:bias, deeplift:target-layer, deeplift:references
     """
     table = Table(rescale() if rules is None else rules, NonlinearityRule, "deeplift")
     if maxima not in ("secant", "gradient"):
         raise ValueError(f'deeplift: maxima must be "secant" or "gradient", got {maxima!r}')
     traced = trace(model, x, target, "deeplift")
-    rest = reference_for(traced.x.data, reference, "deeplift")
-    multipliers = Multipliers(traced.y, traced.x, rest, table, expand, maxima)
+    references = references_for(traced.x.data, reference, axis, "deeplift")
+    if one_hot is not None:
+        one_hot = letters_axis(traced.x.data, one_hot, "deeplift")
     ledger = Ledger(traced.output)
-    scores = multipliers.contributions(multipliers.walk(traced.weights, ledger), traced.x)
-    output, weights = traced.output, traced.weights
-    # one replayed row stands for all: broadcast before the weights of each row pick from it
-    rest = row_sums(multipliers.reference[traced.y] * weights)
+    against = None
+    for rest in references:
+        one = _against(traced, rest, table, expand, maxima, one_hot, ledger)
+        against = one if against is None else against.plus(one)
+    mean = against.over(len(references))
     method = "deeplift" if maxima == "secant" else "deeplift (maxima by gradient, which breaks the sum)"
-    return finish(method, scores, output, ledger, expected=output - rest, reference_output=rest)
+    return finish(
+        method, mean.scores, traced.output, ledger,
+        expected=traced.output - mean.output, reference_output=mean.output,
+        multipliers=mean.multipliers, hypothetical=mean.hypothetical,
+    )  # fmt: skip
+
+
+class _Against(NamedTuple):
+    """What is found against one reference, or summed over several."""
+
+    scores: Any
+    multipliers: Any
+    output: Any
+    hypothetical: Any
+
+    def plus(self, other: _Against) -> _Against:
+        return _Against(*(None if a is None else a + b for a, b in zip(self, other, strict=True)))
+
+    def over(self, n: int) -> _Against:
+        return self if n == 1 else _Against(*(None if a is None else a / n for a in self))
+
+
+def _against(traced: Traced, rest: Any, table: Table, expand: bool, maxima: str, one_hot: int | None, ledger: Ledger):
+    pass_ = Multipliers(traced.y, traced.x, rest, table, expand, maxima)
+    m = pass_.walk(traced.weights, ledger)
+    multipliers = pass_.of_input(m)
+    # one replayed row stands for all: broadcast before the weights of each row pick from it
+    output = row_sums(pass_.reference[traced.y] * traced.weights)
+    hypothetical = None
+    if one_hot is not None:
+        hypothetical = multipliers - (multipliers * rest).sum(one_hot, keepdims=True)
+    return _Against(pass_.contributions(m, traced.x), multipliers, output, hypothetical)
+
+
+def letters_axis(x: Any, axis: int, method: str) -> int:
+    """The axis of one-hot letters, from 0; ValueError where x is not one-hot along it."""
+    if not isinstance(axis, (int, np.integer)) or not -x.ndim < axis < x.ndim or axis % x.ndim == 0:
+        raise ValueError(f"{method}: one_hot must be an axis of x behind the rows', got {axis!r} for shape {x.shape}")
+    if not (((x == 0) | (x == 1)).all() and (x.sum(axis) == 1).all()):
+        raise ValueError(f"{method}: x is not one-hot along axis {axis}: each place needs a single 1 and else zeros")
+    return int(axis) % x.ndim
+
+
+def references_for(x: Any, reference: Any, axis: int | None, method: str) -> list[Any]:
+    """The references, each as `reference_for` gives it: one, or those that lie along the axis."""
+    if axis is None:
+        return [reference_for(x, reference, method)]
+    reference = raw(reference)
+    if not is_array(reference):
+        reference = xp(x).asarray(np.asarray(reference, np.float64))
+    if not isinstance(axis, (int, np.integer)) or not -reference.ndim <= axis < reference.ndim:
+        raise ValueError(f"{method}: axis must be an axis of reference, of shape {reference.shape}; got {axis!r}")
+    count = reference.shape[axis]
+    if not count:
+        raise ValueError(f"{method}: there is no reference along axis {axis} of shape {reference.shape}")
+    at = (slice(None),) * (int(axis) % reference.ndim)
+    return [reference_for(x, reference[(*at, k)], method) for k in range(count)]
 
 
 def reference_for(x: Any, reference: Any, method: str) -> Any:
@@ -74,121 +134,3 @@ def reference_for(x: Any, reference: Any, method: str) -> Any:
     if not m.isfinite(reference).all():
         raise ValueError(f"{method}: reference holds NaN or infinite values")
     return reference
-
-
-class Multipliers:
-    """The multiplier pass from y to x: references of all nodes (eq 4), parts where a rule asks for them, the walk.
-
-    Source: deeplift:eq4, deeplift:eq2
-    """
-
-    def __init__(
-        self, y: Tensor, x: Tensor, reference: Any, table: Table, expand: bool = False, maxima: str = "secant"
-    ):
-        self.y, self.x, self.maxima = y, x, maxima
-        self.tape = Tape(y, [x], "multiplier", expand=expand)
-        self.reference = self._replay(reference)
-        self.rules = self._choose(table)
-        self.deltas: dict[Tensor, Delta] = self._compare()
-
-    def _replay(self, reference: Any) -> dict[Tensor, Any]:
-        """The tape's values on the reference: on one row, if the reference is one and no operation mixes rows."""
-        tape, x = self.tape, self.x
-        if len(reference) == len(x.data):
-            return replay(tape, {x: reference})
-        try:
-            found = replay(tape, {x: reference})
-        except (ValueError, IndexError):  # an operation fixes the number of rows
-            found = None
-        n = len(x.data)
-        if found is not None and all(
-            node.shape[:1] == (n,) and found[node].shape == (1, *node.shape[1:]) for node in tape.live
-        ):
-            return found
-        return replay(tape, {x: xp(x.data).broadcast_to(reference, x.shape)})
-
-    def _choose(self, table: Table) -> dict[Tensor, NonlinearityRule]:
-        fed, chosen = feeders(self.tape), {}
-        for node in self.tape.order:
-            if node in self.tape.live and node.op is not None and node not in self.tape.twin:
-                if node.op.multiplier is BY_TABLE:
-                    rule = table.choose(node, fed.get(node))
-                    chosen[node] = rule if node.op.whole_line or not rule.needs_parts else Rescale()
-                if isinstance(node.op, Linear) or node in chosen:
-                    refuse_live_weights(node, self.tape, "multiplier")
-        return chosen
-
-    def _compare(self) -> dict[Tensor, Delta]:
-        """Each live node beside its reference, with parts where a RevealCancel above will ask for them."""
-        tape, wanted = self.tape, {self.x}
-        for node in tape.order:
-            if node not in tape.live or node.op is None:
-                continue
-            if node in tape.twin:
-                wanted.update({tape.twin[node]} if node in wanted else ())
-            elif (node in self.rules and self.rules[node].needs_parts) or (
-                node in wanted and not isinstance(node.op, Linear)  # a linear operation parts the total difference
-            ):
-                wanted.update(i for i in node.inputs if isinstance(i, Tensor))
-        deltas = self.deltas = {}
-        for node in reversed(tape.order):
-            if node not in tape.live:
-                continue
-            delta = deltas[node] = Delta(node.data, self.reference[node])
-            if node is self.x:
-                delta.parts = split(delta.diff)
-            elif node in tape.twin:
-                delta.parts = deltas[tape.twin[node]].parts
-            elif node in wanted:
-                inputs = [self._delta(i, parts=True) for i in node.inputs]
-                rule = self.rules.get(node)
-                delta.parts = rule.parts(node.op, delta, *inputs) if rule else node.op.parts(delta, *inputs)
-        if self.x not in deltas:  # y does not depend on x
-            deltas[self.x] = Delta(self.x.data, self.reference[self.x])
-        return deltas
-
-    def _delta(self, i: Any, parts: bool) -> Delta:
-        """An input beside its reference; what does not depend on x is its own."""
-        if isinstance(i, Tensor) and i in self.deltas:
-            return self.deltas[i]
-        return constant(raw(i)) if parts else Delta(raw(i), raw(i))
-
-    def walk(self, seed: Any, ledger: Ledger | None = None) -> Pair:
-        """The multipliers of x for y, beginning with the weight of each of y's numbers."""
-        deltas = self.deltas
-
-        def rule(node, m):
-            delta = deltas[node]
-            if ledger is not None and not isinstance(node.op, Move):
-                ledger.meet(m, delta, size=self._size)
-            inputs = [self._delta(i, parts=False) for i in node.inputs]
-            chosen = self.rules.get(node)
-            if chosen is not None:
-                return (by_rows(lambda m, y, x: chosen.multiplier(node.op, m, y, x, *inputs[1:]), m, delta, inputs[0]),)
-            if self.maxima == "gradient" and isinstance(node.op, Winner):
-                return by_gradient(node.op, m, delta, *inputs)
-            return node.op.multiplier(m, delta, *inputs)
-
-        m = self.tape.walk(Pair(seed, seed), rule).get(self.x)
-        if m is None:  # y does not depend on x
-            m = Pair(zero := self.x.data * 0, zero)
-        if ledger is not None:
-            ledger.meet(m, deltas[self.x], size=self._size)
-        return m
-
-    @staticmethod
-    def _size(m: Pair, d: Delta) -> Any:
-        """What the sums at a node are made of: roundings there are relative to it."""
-        size = abs(d.value) + abs(d.reference)
-        if m.one:
-            return abs(m.pos) * size
-        if d.parts is None:
-            return (abs(m.pos) + abs(m.neg)) * size
-        return abs(m.pos) * (size + d.parts.pos) + abs(m.neg) * (size - d.parts.neg)
-
-    def contributions(self, m: Pair, node: Tensor) -> Any:
-        """Multiplier times difference: what the node contributes to y - y0."""
-        delta = self.deltas[node]
-        if m.one:
-            return m.pos * delta.diff
-        return m.pos * delta.parts.pos + m.neg * delta.parts.neg

@@ -11,6 +11,8 @@ import numpy as np
 from ..backend import to_numpy
 from .ledger import row_sums
 
+KINDS = ("bias", "stabiliser", "undefined")
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -20,7 +22,9 @@ class Explanation:
     absorbed: (N,), what leaves other than x and the rules kept; absorbed_by: {layer path: {"bias" | "stabiliser" |
     "undefined": (N,)}}. expected: (N,), what scores + absorbed must sum to, or None if the method has no law.
     residual: (N,), expected minus that sum. flow: (N,), the largest sum of |signal| met on the way: rounding errors
-    are relative to it.
+    are relative to it. arrived: {layer path: (N,)}, the relevance that arrived at layers which pass it on by a rule of
+    the table. multipliers: shape of x, scores over differences from the reference. hypothetical: shape of x, what each
+    letter of a one-hot input would do in its place. These are empty or None where a method has nothing of the kind.
     Source: lrp:eq1, deeplift:eq1
     """
 
@@ -33,6 +37,9 @@ class Explanation:
     expected: Any = None
     residual: Any = None
     flow: Any = None
+    arrived: Mapping[str, Any] = field(default_factory=dict)
+    multipliers: Any = None
+    hypothetical: Any = None
 
     def absorbed_as(self, kind: str) -> np.ndarray:
         """What was absorbed as "bias", "stabiliser" or "undefined", over all layers: (N,)."""
@@ -45,7 +52,7 @@ class Explanation:
         if self.expected is None:
             return f"scores {total:.4g}, output {float(self.output[row]):.4g} ({self.method} promises no sum)"
         terms = [f"scores {total:.4g}"]
-        for kind in ("bias", "stabiliser", "undefined"):
+        for kind in KINDS:
             if any(kind in kinds for kinds in self.absorbed_by.values()):
                 terms.append(f"{kind} {self.absorbed_as(kind)[row]:.4g}")
         right = f"output {float(self.output[row]):.4g}"
@@ -64,6 +71,26 @@ class Explanation:
             lines.append(f"... {n - shown} more{worst}")
         return "\n".join(lines)
 
+    def layers(self, row: int = 0) -> str:
+        """The way of one row's relevance as a table, from the output down: what arrives at a layer, who keeps what.
+
+        What a layer passes on is what arrives less what it keeps; on a way without branches that arrives at the next.
+        """
+        kinds = [k for k in KINDS if any(k in kept for kept in self.absorbed_by.values())]
+        lines = [("layer", "arrives", *kinds, "passes on")]
+        for path in dict.fromkeys([*self.arrived, *self.absorbed_by]):
+            kept = [float(self.absorbed_by.get(path, {}).get(k, self.output * 0)[row]) for k in kinds]
+            comes = float(self.arrived[path][row]) if path in self.arrived else None
+            lines.append((path, comes, *kept, None if comes is None else comes - sum(kept)))
+        sums = [float(self.absorbed_as(k)[row]) for k in kinds]
+        lines.append(("input", float(to_numpy(self.scores[row]).sum()), *sums, None))
+        cells = [["" if c is None else c if isinstance(c, str) else f"{c:.4g}" for c in line] for line in lines]
+        widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
+        return "\n".join(
+            "  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths))).rstrip()
+            for line in cells
+        )
+
     def plot(self, **options: Any) -> Any:
         """Draw the scores as heatmaps; see `minidl.explain.heatmaps.plot`."""
         from .heatmaps import plot
@@ -72,7 +99,7 @@ class Explanation:
 
 
 def finish(
-    method: str, scores: Any, output: Any, ledger: Any, expected: Any, reference_output: Any = None
+    method: str, scores: Any, output: Any, ledger: Any, expected: Any, reference_output: Any = None, **more: Any
 ) -> Explanation:
     """Close the account: what was absorbed, what was expected, what is left."""
     absorbed = ledger.total()
@@ -86,4 +113,6 @@ def finish(
         expected=expected,
         residual=None if expected is None else expected - row_sums(scores) - absorbed,
         flow=ledger.flow,
+        arrived=ledger.arrived,
+        **more,
     )

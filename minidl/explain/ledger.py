@@ -21,6 +21,7 @@ class Ledger:
         self.flow = self.zero
         self.ambiguous = ""  # a layer that absorbed something where another axis is as long as the rows' is
         self.entries: dict[str, dict[str, Any]] = {}
+        self.arrived: dict[str, Any] = {}
 
     def absorb(self, node: Tensor, k: int, share: Any) -> None:
         """Enter a share that goes to no explained input: to a bias or constant (k < inputs), or kept by the rule."""
@@ -35,6 +36,15 @@ class Ledger:
         else:
             rows = size(*signal).sum()
         self.flow = xp(self.flow).maximum(self.flow, rows)
+
+    def arrive(self, node: Tensor, signal: Any) -> None:
+        """Note the sum of a signal for each row, under the layer's path; `meet` is part of it."""
+        if signal.shape[:1] != (self.n,):
+            return self.meet(signal)
+        size, rows = by_rows(lambda s: (row_sums(abs(s)), row_sums(s)), signal)
+        self.flow = xp(self.flow).maximum(self.flow, size)
+        name = name_of(node)
+        self.arrived[name] = self.arrived[name] + rows if name in self.arrived else rows
 
     def rows(self, share: Any, node: Tensor) -> Any:
         """Sums of a share over all axes but the rows', before any broadcasting is undone."""

@@ -11,7 +11,7 @@ from ..tape import BY_TABLE, NoRule, Tape, Tensor, no_rule, raw
 from .explanation import Explanation, finish
 from .ledger import Ledger
 from .rules import LinearRule, epsilon
-from .table import Table, feeders
+from .table import Feeders, Table
 from .target import Target, trace
 
 
@@ -45,20 +45,22 @@ def lrp(
 def relevance(y: Tensor, x: Tensor, seed: Any, table: Table, ledger: Ledger, expand: bool = False) -> Any:
     """Walk from y to x with relevance, beginning with the seed (y's shape); returns the relevance of x."""
     tape = Tape(y, [x], "relevance", expand=expand)
-    fed = feeders(tape)
+    fed = Feeders(tape)
 
     def rule(node, r):
-        if not isinstance(node.op, Elementwise):  # there relevance only passes
+        if node.op.relevance is BY_TABLE:
+            ledger.arrive(node, r)
+        elif not isinstance(node.op, Elementwise):  # there relevance only passes
             ledger.meet(r)
         values = [raw(i) for i in node.inputs]
         if node.op.relevance is BY_TABLE:
             refuse_live_weights(node, tape, "relevance")
-            return table.choose(node, fed.get(node))(node.op, r, node.data, *values)
+            return table.choose(node, fed)(node.op, r, node.data, *values)
         if node.op.asks_live:
             live = [_is_live(i, tape) for i in node.inputs]
             linear = node.op.linear_in(live, *values)
             if linear is not None:  # x @ W is a linear operation, and its rule is the user's choice
-                return linear(table.choose(node, fed.get(node)), r, node.data, *values)
+                return linear(table.choose(node, fed), r, node.data, *values)
             return node.op.relevance(r, node.data, *values, live=live)
         return node.op.relevance(r, node.data, *values)
 

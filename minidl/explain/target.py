@@ -60,6 +60,41 @@ def trace(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str
     return Traced(source, y, weights_of(target, y, len(x), method))
 
 
+def answers(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str) -> tuple[Any, Callable, Any]:
+    """For methods that ask the model about other inputs: x checked, a function to ask with, and its answer for x, (N,).
+
+    The function takes (M, ...), M any multiple of the N rows of x: variants of all rows, one set after the other. It
+    returns the target's number for each, (M,), and records nothing. Raises as `trace`.
+    """
+    x = checked(x, method)
+    with tape.no_grad():
+        y = model(Tensor(x))
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{method}: the model must return a Tensor computed from x, got {type(y).__name__}")
+    if not callable(target):
+        weights = weights_of(target, y, len(x), method)
+
+    def ask(variants: Any) -> Any:
+        with tape.no_grad():
+            y = model(Tensor(variants))
+            if callable(target):
+                return tape.raw(target(y))
+        times = len(variants) // len(x)
+        w = weights if times == 1 else xp(weights).concatenate([weights] * times)
+        return row_sums(y.data * w)
+
+    return x, ask, own_answer(ask(x), x, method)
+
+
+def own_answer(y: Any, x: Any, method: str) -> Any:
+    """The answers for x themselves, refused where they are not one finite number a row."""
+    if y.shape != (len(x),):
+        raise ValueError(f"{method}: target must return one number for each of the {len(x)} rows, got shape {y.shape}")
+    if not xp(y).isfinite(y).all():
+        raise ValueError(f"{method}: the model's output holds NaN or infinite values")
+    return y
+
+
 def checked(x: Any, method: str) -> Any:
     """x as an array of finite floating-point numbers with at least one axis."""
     x = tape.raw(x)

@@ -7,7 +7,7 @@ from support.gradcheck import check_gradients
 
 from minidl import Tensor, grad, losses, nn, ops, optim
 from minidl.explain import deeplift, lrp
-from minidl.explain.deeplift import Multipliers
+from minidl.explain.multipliers import Multipliers
 from minidl.explain.rules import NonlinearityRule, alpha_beta, basic, epsilon, rescale, reveal_cancel
 from minidl.explain.table import Table
 

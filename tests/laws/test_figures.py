@@ -8,9 +8,9 @@ from support.accounts import assert_law
 
 from minidl import Tensor, grad, ops
 from minidl.explain import deeplift, gradient_times_input, lrp, saliency
-from minidl.explain.deeplift import Multipliers
 from minidl.explain.ledger import Ledger
 from minidl.explain.lrp import relevance
+from minidl.explain.multipliers import Multipliers
 from minidl.explain.rules import LinearRule, NonlinearityRule, alpha_beta, basic, epsilon, rescale, reveal_cancel
 from minidl.explain.table import Table
 

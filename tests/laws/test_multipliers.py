@@ -9,7 +9,7 @@ from support.networks import networks
 
 from minidl import Tensor, grad, ops
 from minidl.explain import deeplift, gradient_times_input, lrp
-from minidl.explain.deeplift import Multipliers
+from minidl.explain.multipliers import Multipliers
 from minidl.explain.rules import ANY, NonlinearityRule, basic, rescale, reveal_cancel
 from minidl.explain.table import Table
 

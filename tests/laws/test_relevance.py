@@ -11,7 +11,17 @@ from minidl import Tensor, ops
 from minidl.explain import gradient_times_input, lrp
 from minidl.explain.ledger import Ledger
 from minidl.explain.lrp import relevance
-from minidl.explain.rules import LinearRule, alpha_beta, basic, epsilon
+from minidl.explain.rules import (
+    LinearRule,
+    alpha_beta,
+    basic,
+    epsilon,
+    flat,
+    gamma,
+    w_squared,
+    z_bounded,
+    z_plus,
+)  # fmt: skip
 from minidl.explain.table import Table
 
 RULES = {
@@ -23,6 +33,15 @@ RULES = {
     "alpha-beta 1, 0": alpha_beta(1, 0),
     "basic, bias redistributed": basic(bias="redistribute"),
     "alpha-beta, bias redistributed": alpha_beta(2, -1, bias="redistribute"),
+    "basic, bias ignored": basic(bias="ignore"),
+    "gamma": gamma(0.25),
+    "gamma, bias redistributed": gamma(2, bias="redistribute"),
+    "z+": z_plus(),
+    "z+, bias absorbed": z_plus(bias="absorb"),
+    "between bounds": z_bounded(-1e4, 1e4),
+    "between bounds, bias absorbed": z_bounded(-1e4, 1e4, bias="absorb"),
+    "flat": flat(),
+    "w^2": w_squared(),
 }
 
 

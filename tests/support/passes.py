@@ -1,9 +1,9 @@
 """All three passes over one case of an operation, with whatever array module its arrays come from."""
 
 from minidl import NoRule, Tensor, backend, grad
-from minidl.explain.deeplift import Multipliers
 from minidl.explain.ledger import Ledger
 from minidl.explain.lrp import relevance
+from minidl.explain.multipliers import Multipliers
 from minidl.explain.rules import LinearRule, NonlinearityRule, alpha_beta, basic, epsilon, rescale, reveal_cancel
 from minidl.explain.table import Table
 

@@ -107,7 +107,7 @@ def test_reference_of_another_shape(method):
         ("epsilon", "lrp: rules must be a rule or a table of"),
         (rules.rescale(), "lrp: rules must be a rule or a table of"),
         (((nn.Dense, rules.rescale()),), r"Rescale\(near_zero=None\) is not one of its rules"),
-        (((3, rules.basic()),), "a key must be a layer class, a glob on its path or ANY, got 3"),
+        (((3, rules.basic()),), "a key must be a layer class, a glob on its path, ANY or FIRST, got 3"),
         ((rules.basic(), rules.basic()), r"each row of rules must be \(key, rule\)"),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_table_without_a_row_for_a_layer():
     [
         (lambda: rules.epsilon(0), "eps must be greater than 0 and finite, got 0; without a stabiliser use basic"),
         (lambda: rules.alpha_beta(2, 1), "alpha \\+ beta must be 1, got 2 \\+ 1 = 3"),
-        (lambda: rules.basic(bias="drop"), 'bias must be "absorb" or "redistribute", got \'drop\''),
+        (lambda: rules.basic(bias="drop"), "bias must be one of 'absorb', 'redistribute', 'ignore', got 'drop'"),
         (lambda: rules.rescale(near_zero=-1), "near_zero must be at least 0, got -1"),
     ],
 )
