@@ -102,7 +102,7 @@ class Tensor:
         if self.op is None:
             raise ValueError("backward: this tensor has no tape; it is a leaf, or was computed in no_grad")
         seed = raw(_seed(self, upstream, "backward"))
-        found = Tape(self, None, "gradient").walk(seed, _gradient_on_arrays)
+        found = Tape(self, None, "gradient").walk(seed, gradient_on_arrays)
         for leaf, share in zip(found, _own(found.values(), seed), strict=True):
             leaf.grad = share if leaf.grad is None else leaf.grad + share
 
@@ -383,7 +383,7 @@ def replay(tape: Tape, values: dict[Tensor, Any]) -> dict[Tensor, Any]:
     return found
 
 
-def _gradient_on_arrays(node: Tensor, g: Any) -> Sequence[Any]:
+def gradient_on_arrays(node: Tensor, g: Any) -> Sequence[Any]:
     return node.op.gradient(g, node.data, *[raw(i) for i in node.inputs])
 
 
@@ -444,7 +444,7 @@ def grad(y: Tensor, inputs: Any, upstream: Any = None, create_graph: bool = Fals
         result = [found[i] if i in found else Tensor(backend.xp(i.data).zeros_like(i.data)) for i in wanted]
     else:
         seed = raw(seed)
-        found = tape.walk(seed, _gradient_on_arrays)
+        found = tape.walk(seed, gradient_on_arrays)
         zeros = [found[i] if i in found else backend.xp(i.data).zeros_like(i.data) for i in wanted]
         result = _own(zeros, seed)
     return result[0] if single else result

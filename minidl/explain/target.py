@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tape
-from ..backend import is_array, xp
+from ..backend import is_array, to_numpy, xp
+from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..tape import Tensor
 from .ledger import row_sums
 
@@ -42,57 +43,100 @@ def trace(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str
     recording, tape.STATE.recording = tape.STATE.recording, True
     try:
         source = Tensor(x)
-        y = model(source)
-        if not isinstance(y, Tensor):
-            raise TypeError(f"{method}: the model must return a Tensor computed from x, got {type(y).__name__}")
-        if callable(target):
-            y = target(y)
-            if not isinstance(y, Tensor) or y.shape != (len(x),):
-                raise ValueError(
-                    f"{method}: target must return a tensor of one number for each of the {len(x)} rows, "
-                    f"got {type(y).__name__} of shape {getattr(y, 'shape', None)}"
-                )
-            target = None
+        y = output_of(model, source, target, method)
     finally:
         tape.STATE.recording = recording
-    if not xp(y.data).isfinite(y.data).all():
-        raise ValueError(f"{method}: the model's output holds NaN or infinite values")
+    refuse_nonfinite(y.data, method)
     return Traced(source, y, weights_of(target, y, len(x), method))
 
 
-def answers(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str) -> tuple[Any, Callable, Any]:
+def weighted(y: Any, weights: Any) -> Any:
+    """The target's number for each row: the sum of the outputs by their weights, (N,)."""
+    return row_sums(y * weights)
+
+
+def answers(
+    model: Callable[[Tensor], Tensor],
+    x: Any,
+    target: Target,
+    method: str,
+    measure: Callable[[Any, Any], Any] = weighted,
+) -> tuple[Any, Callable[[Any], Any], Any]:
     """For methods that ask the model about other inputs: x checked, a function to ask with, and its answer for x, (N,).
 
+    measure(output, weights) makes one number of each row of the output, by the target's weights in the output's shape.
     The function takes (M, ...), M any multiple of the N rows of x: variants of all rows, one set after the other. It
-    returns the target's number for each, (M,), and records nothing. Raises as `trace`.
+    returns the number for each, (M,), and records nothing. Each row must be answered by itself, so a model that takes
+    statistics from the batch is refused. Raises as `trace`.
     """
     x = checked(x, method)
-    with tape.no_grad():
-        y = model(Tensor(x))
-    if not isinstance(y, Tensor):
-        raise TypeError(f"{method}: the model must return a Tensor computed from x, got {type(y).__name__}")
-    if not callable(target):
-        weights = weights_of(target, y, len(x), method)
+    refuse_batch_statistics(model, method)
+
+    def output(variants: Any) -> Tensor:
+        with tape.no_grad():
+            return output_of(model, Tensor(variants), target, method)
+
+    y = output(x)
+    refuse_nonfinite(y.data, method)
+    weights, shape = weights_of(target, y, len(x), method), y.shape[1:]
 
     def ask(variants: Any) -> Any:
-        with tape.no_grad():
-            y = model(Tensor(variants))
-            if callable(target):
-                return tape.raw(target(y))
-        times = len(variants) // len(x)
-        w = weights if times == 1 else xp(weights).concatenate([weights] * times)
-        return row_sums(y.data * w)
+        y = output(variants).data
+        if y.shape != (len(variants), *shape):
+            raise ValueError(
+                f"{method}: asked about {len(variants)} rows, variants of the {len(x)} rows of x, the model answers "
+                f"with shape {y.shape}; ask about {len(x)} rows at a time (chunk=1)"
+            )
+        return measure(y, xp(y).concatenate([weights] * (len(variants) // len(x))))
 
-    return x, ask, own_answer(ask(x), x, method)
+    return x, ask, measure(y.data, weights)
 
 
-def own_answer(y: Any, x: Any, method: str) -> Any:
-    """The answers for x themselves, refused where they are not one finite number a row."""
-    if y.shape != (len(x),):
-        raise ValueError(f"{method}: target must return one number for each of the {len(x)} rows, got shape {y.shape}")
-    if not xp(y).isfinite(y).all():
-        raise ValueError(f"{method}: the model's output holds NaN or infinite values")
+def output_of(model: Callable[[Tensor], Tensor], x: Tensor, target: Target, method: str) -> Tensor:
+    """What the model, and after it a target that is a function, make of x."""
+    y = model(x)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{method}: the model must return a Tensor computed from x, got {type(y).__name__}")
+    if callable(target):
+        y = target(y)
+        if not isinstance(y, Tensor) or y.shape != (len(x),):
+            raise ValueError(
+                f"{method}: target must return a tensor of one number for each of the {len(x)} rows, "
+                f"got {type(y).__name__} of shape {getattr(y, 'shape', None)}"
+            )
     return y
+
+
+def refuse_nonfinite(y: Any, method: str, where: str = "") -> None:
+    """ValueError if what the model answers holds NaN or infinite values."""
+    if not xp(y).isfinite(y).all():
+        raise ValueError(f"{method}: the model's output{where} holds NaN or infinite values")
+
+
+def refuse_batch_statistics(model: Any, method: str) -> None:
+    """ValueError if a layer would make each row's answer depend on the rows beside it."""
+    for path, layer in (model.modules() if isinstance(model, Module) else {}).items():
+        if isinstance(layer, (BatchNorm1d, BatchNorm2d)) and layer.training:
+            raise ValueError(
+                f"{method}: layer {path} {type(layer).__name__} takes its statistics from the batch, so variants of x "
+                "would change each other's answers; call model.eval() first"
+            )
+
+
+def matched(x: Any, value: Any, name: str, method: str) -> Any:
+    """A number or array that is to stand in the place of x, in x's type and shape. name: the argument's."""
+    m = xp(x)
+    value = tape.raw(value)
+    value = (value if is_array(value) else m.asarray(np.asarray(value, np.float64))).astype(x.dtype)
+    try:
+        value = m.broadcast_to(value, x.shape)
+    except ValueError:
+        raise ValueError(
+            f"{method}: {name} must be a number or broadcast to the shape of x, {x.shape}; got {value.shape}"
+        ) from None
+    if not m.isfinite(value).all():
+        raise ValueError(f"{method}: {name} holds NaN or infinite values")
+    return value
 
 
 def checked(x: Any, method: str) -> Any:
@@ -116,14 +160,14 @@ def weights_of(target: Target, y: Tensor, n: int, method: str) -> Any:
     m, shape = xp(y.data), y.shape
     if not shape or shape[0] != n:
         raise ValueError(f"{method}: the output must have a row for each of the {n} rows of x, got shape {shape}")
-    if target is None:
+    if target is None or callable(target):  # a function has been applied
         if y.size != n:
             raise ValueError(f"{method}: target is missing; the output has shape {shape}, more than one number a row")
         return m.ones_like(y.data)
     if isinstance(target, (int, np.integer)) and not isinstance(target, bool):
         target = m.full(n, int(target))
-    elif not is_array(target):
-        target = m.asarray(np.asarray(target))
+    elif xp(target) is not m or not is_array(target):  # labels may stay with the data, as in the losses
+        target = m.asarray(to_numpy(target))
     if target.dtype.kind not in "iuf":
         raise TypeError(f"{method}: target must be an int, ints (N,), weights or a function, got {target.dtype}")
     if len(shape) != 2:

@@ -13,8 +13,19 @@ from support.tolerance import assert_close
 
 import minidl
 from minidl import Tensor, backend, grad, losses, nn, ops, optim
-from minidl.explain import deeplift, gradient_times_input, lrp, saliency
+from minidl.explain import (
+    deconvnet,
+    deeplift,
+    grad_cam,
+    gradient_times_input,
+    guided_backprop,
+    guided_grad_cam,
+    integrated_gradients,
+    lrp,
+    saliency,
+)
 from minidl.explain.rules import ANY
+from minidl.tape import Scope, scope
 
 PACKAGE = Path(minidl.__file__).parent
 every_operation = pytest.mark.parametrize("name", sorted(MAKERS))
@@ -60,7 +71,8 @@ def network(parameters):
     W, b, V, c, U, d = parameters
 
     def model(x):
-        h = ops.max_pool2d(ops.relu(ops.conv2d(x, W, b, 1, "same")), 2)
+        with scope(Scope("maps", None)):
+            h = ops.max_pool2d(ops.relu(ops.conv2d(x, W, b, 1, "same")), 2)
         h = ops.gate(ops.tanh(ops.affine(ops.flatten(h), V, c)), ops.sigmoid(ops.affine(ops.flatten(h), V, c)))
         return ops.affine(ops.concat([h, ops.mean(h, 1, keepdims=True)], 1), U, d)
 
@@ -76,7 +88,7 @@ def arrays_of_the_network():
 def fields(explanation):
     found = {
         name: getattr(explanation, name)
-        for name in ("scores", "output", "absorbed", "residual", "flow", "reference_output")
+        for name in ("scores", "output", "absorbed", "residual", "flow", "reference_output", "multipliers")
         if getattr(explanation, name) is not None
     }
     for path, kinds in explanation.absorbed_by.items():
@@ -93,6 +105,12 @@ EXPLAINERS = {
     },
     "a class for each row": lambda f, x, zero: lrp(f, x, [0, 1, 1, 0], rules=((ANY, RELEVANCE["epsilon"]),)),
     "a difference of classes": lambda f, x, zero: deeplift(f, x, [1.0, -1.0], reference=0.5),
+    "deconvnet": lambda f, x, zero: deconvnet(f, x, 1),
+    "guided backpropagation": lambda f, x, zero: guided_backprop(f, x, 1, times_input=True),
+    "integrated gradients": lambda f, x, zero: integrated_gradients(f, x, [0, 1, 1, 0], reference=zero, steps=30),
+    "several references": lambda f, x, zero: deeplift(f, x, 1, reference=zero[None] * x[:, :1, None], axis=0),
+    "grad-cam": lambda f, x, zero: grad_cam(f, x, 1, layer="maps"),
+    "guided grad-cam": lambda f, x, zero: guided_grad_cam(f, x, 1, layer="maps"),
 }
 
 

@@ -4,12 +4,32 @@ from minidl import NoRule, Tensor, backend, grad
 from minidl.explain.ledger import Ledger
 from minidl.explain.lrp import relevance
 from minidl.explain.multipliers import Multipliers
-from minidl.explain.rules import LinearRule, NonlinearityRule, alpha_beta, basic, epsilon, rescale, reveal_cancel
+from minidl.explain.rules import (
+    LinearRule,
+    NonlinearityRule,
+    alpha_beta,
+    basic,
+    epsilon,
+    flat,
+    gamma,
+    rescale,
+    reveal_cancel,
+    w_squared,
+    z_bounded,
+)
 from minidl.explain.table import Table
 
 from .gradcheck import gradient_function
 
-RELEVANCE = {"basic": basic(), "epsilon": epsilon(0.1), "alpha-beta": alpha_beta(2, -1)}
+RELEVANCE = {
+    "basic": basic(),
+    "epsilon": epsilon(0.1),
+    "alpha-beta": alpha_beta(2, -1),
+    "gamma": gamma(0.25, bias="redistribute"),
+    "between bounds": z_bounded(-1e4, 1e4),
+    "flat": flat(),
+    "w^2": w_squared(),
+}
 MULTIPLIER = {"rescale": rescale(), "reveal-cancel": reveal_cancel()}
 
 

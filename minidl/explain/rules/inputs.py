@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backend import is_array, xp
 from ...ops.families import split_weights
-from .linear import LinearRule, Side, checked_bias, ones
+from .linear import LinearRule, Side, checked_bias, one_row, ones
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def bound(value, x, name):
     m = xp(x)
     value = value if is_array(value) else m.asarray(np.asarray(value))
     value = value.astype(x.dtype)
-    rows = x.shape[:1] if value.ndim == x.ndim and value.shape[0] != 1 else (1,)
+    each = value.ndim == x.ndim and value.shape[0] != 1  # rows with bounds of their own
     try:
-        return m.broadcast_to(value, (*rows, *x.shape[1:])) + x.dtype.type(0)
+        return m.broadcast_to(value, x.shape if each else one_row(x)) + x.dtype.type(0)
     except ValueError:
         raise ValueError(f"z_bounded: {name} must broadcast to the shape of x, {x.shape}; got {value.shape}") from None
 

@@ -98,7 +98,12 @@ def evenly(op: Linear, share: Any, y: Any, x: Any, W: Any) -> tuple[Any, Any]:
 
 def ones(x: Any) -> Any:
     """One row of ones, which stands for all rows of x."""
-    return xp(x).ones((1, *x.shape[1:]), x.dtype)
+    return xp(x).ones(one_row(x), x.dtype)
+
+
+def one_row(x: Any) -> tuple[int, ...]:
+    """The shape of an array that stands for all rows of x."""
+    return (1, *x.shape[1:]) if x.ndim > 1 else x.shape
 
 
 def checked_bias(bias: str) -> str:
