@@ -11,6 +11,7 @@ By the law that they obey:
 
 from . import erasing, heatmaps, rules
 from .cam import class_map, grad_cam, guided_grad_cam
+from .chunks import in_chunks
 from .deeplift import deeplift
 from .explanation import Explanation
 from .gradients import deconvnet, gradient_times_input, guided_backprop, saliency
@@ -19,5 +20,5 @@ from .lrp import lrp
 
 __all__ = [
     "Explanation", "class_map", "deconvnet", "deeplift", "erasing", "grad_cam", "gradient_times_input",
-    "guided_backprop", "guided_grad_cam", "heatmaps", "integrated_gradients", "lrp", "rules", "saliency",
+    "guided_backprop", "guided_grad_cam", "heatmaps", "in_chunks", "integrated_gradients", "lrp", "rules", "saliency",
 ]  # fmt: skip
