@@ -15,7 +15,7 @@ import numpy as np
 from ..backend import to_numpy, xp
 from ..randomness import generator
 from ..tape import Tensor, no_grad, raw
-from .target import Target, answers, checked
+from .target import Target, answers, checked, matched, refuse_batch_statistics, refuse_nonfinite
 
 ORDERS = ("highest", "lowest", "random")
 
@@ -90,8 +90,7 @@ def flipping_curve(
     ranks = m.asarray(ranks)
     values = [first, *(ask(m.where(ranks < count, flipped, x)) for count in counts[1:])]
     values = np.stack([to_numpy(v) for v in values], axis=1)
-    if not np.isfinite(values).all():
-        raise ValueError("flipping_curve: the model's answer for a flipped x is NaN or infinite")
+    refuse_nonfinite(values, "flipping_curve", " for a flipped x")
     return Curve(counts / elements, values)
 
 
@@ -102,6 +101,7 @@ def _question(model: Any, x: Any, target: Target, measure: Any) -> tuple[Any, Ca
     if target is not None:
         raise ValueError("flipping_curve: give a target or a measure, got both")
     x = checked(x, "flipping_curve")
+    refuse_batch_statistics(model, "flipping_curve")
 
     def ask(variant: Any) -> Any:
         with no_grad():
@@ -113,6 +113,7 @@ def _question(model: Any, x: Any, target: Target, measure: Any) -> tuple[Any, Ca
             f"flipping_curve: measure must return one number for each of the {len(x)} rows, "
             f"got {type(first).__name__} of shape {getattr(first, 'shape', None)}"
         )
+    refuse_nonfinite(first, "flipping_curve")
     return x, ask, first
 
 
@@ -145,7 +146,6 @@ def _axes(x: Any, together: Any) -> tuple[int, ...]:
 
 def _flipped(x: Any, fill: Any, bounds: tuple[float, float]) -> Any:
     """x with everything flipped, in x's type."""
-    m = xp(x)
     if isinstance(fill, str):
         if fill != "invert":
             raise ValueError(f'flipping_curve: fill must be a number, an array or "invert", got {fill!r}')
@@ -154,16 +154,7 @@ def _flipped(x: Any, fill: Any, bounds: tuple[float, float]) -> Any:
             came = f"{float(x.min()):.4g} to {float(x.max()):.4g}"
             raise ValueError(f"flipping_curve: x must lie within bounds, {low} to {high}, to be inverted, got {came}")
         return float(low) + float(high) - x  # NumPy's own scalars would make float32 float64
-    fill = m.asarray(fill, x.dtype)
-    try:
-        fill = m.broadcast_to(fill, x.shape)
-    except ValueError:
-        raise ValueError(
-            f"flipping_curve: fill must be a number or broadcast to the shape of x, {x.shape}; got {fill.shape}"
-        ) from None
-    if not m.isfinite(fill).all():
-        raise ValueError("flipping_curve: fill holds NaN or infinite values")
-    return fill
+    return matched(x, fill, "fill", "flipping_curve")
 
 
 def _counts(elements: int, steps: int, fraction: float) -> np.ndarray:

@@ -192,7 +192,8 @@ def test_a_curve_is_the_same_on_every_array_module(xp, fill, order):
         def model(h):
             return ops.affine(ops.flatten(h), m.asarray(W))
 
-        return flipping_curve(model, m.asarray(x), m.asarray(scores), [0, 1, 1], fill=fill, order=order, rng=0)
+        becomes = m.asarray(fill) if isinstance(fill, np.ndarray) else fill
+        return flipping_curve(model, m.asarray(x), m.asarray(scores), [0, 1, 1], fill=becomes, order=order, rng=0)
 
     assert type(curve(xp).values) is np.ndarray
     np.testing.assert_allclose(curve(xp).values, curve(np).values, atol=64 * EPS * abs(W).sum())
@@ -216,6 +217,13 @@ def test_an_explanation_brings_its_scores():
     explained = gradient_times_input(model, x, 0)
     whole = flipping_curve(model, x, explained, 0)
     np.testing.assert_array_equal(whole.values, flipping_curve(model, x, explained.scores, 0).values)
+
+
+@pytest.mark.parametrize("asked", [{"target": 0}, {"measure": lambda model, x: log_odds(model, x, 0, 1)}])
+def test_a_model_whose_rows_depend_on_each_other_is_refused(asked):
+    model = nn.Sequential(nn.Dense(4, 2, dtype="float64"), nn.BatchNorm1d(2, dtype="float64"))
+    with pytest.raises(ValueError, match="flipping_curve: layer 1 BatchNorm1d takes its statistics from the batch"):
+        flipping_curve(model, X, X, **asked)
 
 
 X = np.full((2, 4), 0.5)
@@ -249,8 +257,12 @@ X = np.full((2, 4), 0.5)
             r"measure must return one number for each of the 2 rows, got ndarray of shape \(2, 3\)",
         ),
         ({"measure": lambda model, x: 1.0, "target": None}, r"got float of shape None"),
+        (
+            {"measure": lambda model, x: x[:, 0] * np.nan, "target": None},
+            "the model's output holds NaN or infinite values",
+        ),
         ({"target": 3}, "flipping_curve: target must lie in 0..2, got 3"),
-        ({"fill": 1e308}, "the model's answer for a flipped x is NaN or infinite"),
+        ({"fill": 1e308}, "the model's output for a flipped x holds NaN or infinite values"),
     ],
 )
 def test_what_flipping_refuses(change, sentence):
