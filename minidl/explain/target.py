@@ -123,11 +123,15 @@ def refuse_batch_statistics(model: Any, method: str) -> None:
             )
 
 
+def typed_as(x: Any, value: Any) -> Any:
+    """A number or numbers, wherever they are, as an array of x's module and type."""
+    m, value = xp(x), tape.raw(value)
+    return (value if is_array(value) and xp(value) is m else m.asarray(to_numpy(value))).astype(x.dtype)
+
+
 def matched(x: Any, value: Any, name: str, method: str) -> Any:
     """A number or array that is to stand in the place of x, in x's type and shape. name: the argument's."""
-    m = xp(x)
-    value = tape.raw(value)
-    value = (value if is_array(value) else m.asarray(np.asarray(value, np.float64))).astype(x.dtype)
+    m, value = xp(x), typed_as(x, value)
     try:
         value = m.broadcast_to(value, x.shape)
     except ValueError:
