@@ -27,7 +27,7 @@ def in_chunks(
     """method(model, x, target, **options) in chunks of so many rows, joined to one Explanation.
 
     What has a number or an array for each row is cut with x: a target of ints (N,) or weights (N, K), and a `reference`
-    with a row each, also under an `axis` of several references. progress: show a bar.
+    or `fill` with a row each, also under an `axis` of several references. progress: show a bar.
     Raises ValueError for rows below 1, and whatever the method raises.
     """
     if not isinstance(rows, (int, np.integer)) or isinstance(rows, bool) or rows < 1:
@@ -73,10 +73,13 @@ def _cut_target(target: Target, at: slice, n: int) -> Target:
 
 
 def _cut_options(options: Mapping[str, Any], at: slice, x: Any) -> dict[str, Any]:
-    """The options for some rows: a reference of N rows is cut, one row that stands for all is not."""
-    reference, axis = options.get("reference"), options.get("axis")
-    if reference is None or not hasattr(reference, "shape"):
-        return dict(options)
-    lead = 0 if axis is None else int(axis % reference.ndim == 0)  # where the rows are counted
-    by_row = reference.ndim == x.ndim + (axis is not None) and reference.shape[lead] == len(x)
-    return {**options, "reference": reference[(slice(None),) * lead + (at,)]} if by_row else dict(options)
+    """The options for some rows: what stands in x's place is cut if it has N rows, not if one row stands for all."""
+    cut = dict(options)
+    for name in {"reference", "fill"} & options.keys():
+        value, axis = options[name], options.get("axis") if name == "reference" else None
+        if not hasattr(value, "shape") or value.ndim != x.ndim + (axis is not None):
+            continue
+        lead = 0 if axis is None else int(axis % value.ndim == 0)  # where the rows are counted
+        if value.shape[lead] == len(x):
+            cut[name] = value[(slice(None),) * lead + (at,)]
+    return cut

@@ -28,10 +28,10 @@ def occlusion(
     model: Callable[[Tensor], Tensor],
     x: Any,
     target: Target = None,
-    *,
-    window: int | Sequence[int],
+    window: int | Sequence[int] = 1,
     stride: int | Sequence[int] | None = None,
     fill: Any = 0.0,
+    *,
     chunk: int | None = None,
 ) -> Explanation:
     """How far the target falls when a window of x is covered: for each element the mean over the windows it lies in.

@@ -6,6 +6,7 @@ import pytest
 from minidl import nn, ops
 from minidl.explain import deeplift, integrated_gradients, lrp, saliency
 from minidl.explain.chunks import in_chunks
+from minidl.explain.perturbation import occlusion
 from minidl.explain.rules import alpha_beta
 
 X = np.random.default_rng(0).normal(size=(7, 3))
@@ -23,6 +24,7 @@ CASES = {
     "a reference each": (deeplift, 0, {"reference": REFERENCES[0]}),
     "several references": (deeplift, 0, {"reference": REFERENCES, "axis": 0}),
     "several references, last": (integrated_gradients, 0, {"reference": np.moveaxis(REFERENCES, 0, 2), "axis": -1}),
+    "a fill each": (occlusion, 0, {"fill": REFERENCES[0]}),
     "several rows of reference": (deeplift, 0, {"reference": REFERENCES[:, :1], "axis": 0}),
 }
 
