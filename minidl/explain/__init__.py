@@ -9,7 +9,7 @@ By the law that they obey:
                                                         in_silico_mutagenesis, prediction_difference
 """
 
-from . import erasing, heatmaps, rules
+from . import comparing, erasing, heatmaps, judging, letters, motifs, references, rules, strips
 from .cam import class_map, grad_cam, guided_grad_cam
 from .chunks import in_chunks
 from .deeplift import deeplift
@@ -17,8 +17,12 @@ from .explanation import Explanation
 from .gradients import deconvnet, gradient_times_input, guided_backprop, saliency
 from .integrated import integrated_gradients
 from .lrp import lrp
+from .perturbation import in_silico_mutagenesis, occlusion, prediction_difference
+from .shapley import shapley
 
 __all__ = [
-    "Explanation", "class_map", "deconvnet", "deeplift", "erasing", "grad_cam", "gradient_times_input",
-    "guided_backprop", "guided_grad_cam", "heatmaps", "in_chunks", "integrated_gradients", "lrp", "rules", "saliency",
+    "Explanation", "class_map", "comparing", "deconvnet", "deeplift", "erasing", "grad_cam", "gradient_times_input",
+    "guided_backprop", "guided_grad_cam", "heatmaps", "in_chunks", "in_silico_mutagenesis", "integrated_gradients",
+    "judging", "letters", "lrp", "motifs", "occlusion", "prediction_difference", "references", "rules", "saliency",
+    "shapley", "strips",
 ]  # fmt: skip
