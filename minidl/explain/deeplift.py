@@ -50,7 +50,7 @@ def deeplift(
     traced = trace(model, x, target, "deeplift")
     references = references_for(traced.x.data, reference, axis, "deeplift")
     if one_hot is not None:
-        one_hot = letters_axis(traced.x.data, one_hot, "deeplift")
+        one_hot = letters_axis(traced.x.data, one_hot, "one_hot", "deeplift")
     ledger = Ledger(traced.output)
     against = None
     for rest in references:
@@ -92,10 +92,10 @@ def _against(traced: Traced, rest: Any, table: Table, expand: bool, maxima: str,
     return _Against(pass_.contributions(m, traced.x), multipliers, output, hypothetical)
 
 
-def letters_axis(x: Any, axis: int, method: str) -> int:
-    """The axis of one-hot letters, from 0; ValueError where x is not one-hot along it."""
+def letters_axis(x: Any, axis: int, name: str, method: str) -> int:
+    """The axis of one-hot letters, from 0; ValueError where x is not one-hot along it. name: the argument's."""
     if not isinstance(axis, (int, np.integer)) or not -x.ndim < axis < x.ndim or axis % x.ndim == 0:
-        raise ValueError(f"{method}: one_hot must be an axis of x behind the rows', got {axis!r} for shape {x.shape}")
+        raise ValueError(f"{method}: {name} must be an axis of x behind the rows', got {axis!r} for shape {x.shape}")
     if not (((x == 0) | (x == 1)).all() and (x.sum(axis) == 1).all()):
         raise ValueError(f"{method}: x is not one-hot along axis {axis}: each place needs a single 1 and else zeros")
     return int(axis) % x.ndim

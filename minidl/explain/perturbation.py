@@ -120,9 +120,7 @@ def in_silico_mutagenesis(
     """
     method = "in_silico_mutagenesis"
     x, ask, output = answers(model, x, target, method)
-    if not isinstance(axis, (int, np.integer)) or not -x.ndim < axis < x.ndim or not axis % x.ndim:
-        raise ValueError(f"{method}: axis must be an axis of x behind the rows', got {axis!r} for shape {x.shape}")
-    axis = letters_axis(x, axis, method)
+    axis = letters_axis(x, axis, "axis", method)
     m, letters = xp(x), x.shape[axis]
     if letters < 2 or not x.size:
         raise ValueError(f"{method}: x must have places, and 2 or more letters along axis {axis}, got shape {x.shape}")
