@@ -6,12 +6,13 @@ from .layers import Conv1d, Conv2d, Dense, Embedding, Sequential
 from .module import Module
 from .noise import Dropout
 from .normalise import BatchNorm1d, BatchNorm2d
-from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, SumPool2d
+from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, PMeanPool2d, SumPool2d
+from .renormalise import LocalResponseNorm
 from .serialise import load, save
 from .summary import summary
 
 __all__ = [
     "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d", "Dense", "Dropout", "ELU", "Embedding", "Flatten",
-    "GlobalAvgPool", "MaxPool2d", "Module", "PReLU", "ReLU", "Sequential", "Sigmoid", "Softmax", "SumPool2d", "Tanh",
-    "fold", "folded", "load", "save", "summary",
+    "GlobalAvgPool", "LocalResponseNorm", "MaxPool2d", "Module", "PMeanPool2d", "PReLU", "ReLU", "Sequential",
+    "Sigmoid", "Softmax", "SumPool2d", "Tanh", "fold", "folded", "load", "save", "summary",
 ]  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from .. import ops
 from ..ops.kernels import pair
+from ..ops.power_pooling import exponent
+from ..tape import raw
 from . import door
 from .module import Module
 
-__all__ = ["AvgPool2d", "GlobalAvgPool", "MaxPool2d", "SumPool2d"]
+__all__ = ["AvgPool2d", "GlobalAvgPool", "MaxPool2d", "PMeanPool2d", "SumPool2d"]
 
 
 class _Pool2d(Module):
@@ -48,6 +50,28 @@ class SumPool2d(_Pool2d):
     def forward(self, x, rng=None):
         self.check(x)
         return ops.sum_pool2d(x, self.size, self.stride)
+
+
+class PMeanPool2d(_Pool2d):
+    """The p-mean (mean of x^p)^(1/p) of each window, x >= 0: (N, C, H, W) to (N, C, OH, OW).
+
+    size, stride: as for MaxPool2d. p: at least 1, which is the mean; as p grows it tends to the maximum.
+    Raises ValueError for another p, and for an x below 0: put a ReLU before it.
+    Source: lrp:eq19
+    """
+
+    settings = ("size", "stride", "p")
+
+    def __init__(self, size: int | tuple[int, int], stride: int | tuple[int, int] | None = None, p: float = 2.0):
+        super().__init__(size, stride)
+        self.p = exponent(p, "PMeanPool2d")
+
+    def forward(self, x, rng=None):
+        self.check(x)
+        if (raw(x) < 0).any():
+            low = float(raw(x).min())
+            raise ValueError(f"{self.where()} expects x >= 0, got values from {low:.4g}; put a ReLU before it")
+        return ops.power_mean_pool2d(x, self.size, self.stride, self.p)
 
 
 class GlobalAvgPool(Module):

@@ -36,14 +36,16 @@ from .moves import (
 )
 from .operators import install
 from .pooling import avg_pool2d, max_pool2d, sum_pool2d
+from .power_pooling import power_mean_pool2d
 from .reduce import amax, logsumexp, maximum, mean, minimum, softmax, softmax_cross_entropy, total
+from .renormalise import local_response_norm
 
 install()
 
 __all__ = [
     "absolute", "add", "affine", "amax", "avg_pool2d", "broadcast_to", "col2im", "concat", "conv2d", "cos", "divide",
-    "elu", "embedding", "exp", "flatten", "gate", "getitem", "im2col", "log", "logsumexp", "matmul", "max_pool2d",
-    "maximum", "mean", "minimum", "multiply", "negate", "pad", "power", "prelu", "relu", "reshape", "sigmoid", "sign",
-    "sin", "softmax", "softmax_cross_entropy", "softplus", "sqrt", "stack", "subtract", "sum_pool2d", "swapaxes",
-    "tanh", "total", "transpose", "where",
+    "elu", "embedding", "exp", "flatten", "gate", "getitem", "im2col", "local_response_norm", "log", "logsumexp",
+    "matmul", "max_pool2d", "maximum", "mean", "minimum", "multiply", "negate", "pad", "power", "power_mean_pool2d",
+    "prelu", "relu", "reshape", "sigmoid", "sign", "sin", "softmax", "softmax_cross_entropy", "softplus", "sqrt",
+    "stack", "subtract", "sum_pool2d", "swapaxes", "tanh", "total", "transpose", "where",
 ]  # fmt: skip

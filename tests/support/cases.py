@@ -339,3 +339,19 @@ def _(d):
     if d.pick(True, False):  # channels first in memory, as the fast convolution leaves it
         x = np.ascontiguousarray(x.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3)
     return Case(lambda x: f(x, size, stride), (x,))
+
+
+@case("power_mean_pool2d")
+def _(d):
+    size, stride = _window(d, 3)
+    p = d.pick(1, 2, 3.5, np.float64(20))
+    x = d.array(d.side(1, 2), d.side(1, 2), d.side(3, 6), d.side(3, 6), low=0.5, repeated=True)
+    stride = d.pick(stride, None)
+    return Case(lambda x: ops.power_mean_pool2d(x, size, stride, p), (x,))
+
+
+@case("local_response_norm")
+def _(d):
+    size, alpha, beta, k = d.side(1, 5), d.pick(0.0, 0.5, np.float64(3)), d.pick(0.0, 0.75, 2), d.pick(1.0, 0.5)
+    x = d.array(d.side(1, 3), d.side(1, 4), *d.shape(0, 2), repeated=True)
+    return Case(lambda x: ops.local_response_norm(x, size, alpha, beta, k), (x,))
