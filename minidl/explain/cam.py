@@ -9,6 +9,7 @@ from typing import Any
 
 from ..backend import xp
 from ..nn import Module
+from ..ops.rowwise import by_rows
 from ..tape import Tape, Tensor, grad
 from .explanation import Explanation
 from .gradients import guided, rectified, unsummed
@@ -72,7 +73,7 @@ def _class_map(traced: Traced, layer: str | Module, relu: bool, method: str) -> 
         )
     places = tuple(range(2, a.ndim))
     weight = grad(traced.y, maps, upstream=traced.weights).mean(places, keepdims=True)
-    small = (weight * a).sum(1)
+    small = by_rows(lambda a, w: (a * w).sum(1), a, weight)
     return xp(small).maximum(small, 0) if relu else small
 
 

@@ -20,7 +20,7 @@ from .deeplift import letters_axis
 from .explanation import Explanation
 from .target import Target, answers, matched, refuse_nonfinite, typed_as, weighted
 
-NUMBERS = 1 << 20  # of x's variants in one call of the model
+NUMBERS = 1 << 18  # of x's variants in one call of the model: with more, what it computes leaves the cache
 Window = tuple[Any, ...]  # an index into x: all rows, a slice of every other axis
 
 

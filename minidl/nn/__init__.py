@@ -2,12 +2,13 @@
 
 from .activations import ELU, Flatten, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from .folding import fold, folded
-from .layers import Conv1d, Conv2d, Dense, Embedding, Sequential
+from .layers import Conv1d, Conv2d, Dense, Embedding
 from .module import Module
 from .noise import Dropout
 from .normalise import BatchNorm1d, BatchNorm2d
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, PMeanPool2d, SumPool2d
 from .renormalise import LocalResponseNorm
+from .sequential import Sequential
 from .serialise import load, save
 from .summary import summary
 

@@ -6,9 +6,10 @@ from copy import deepcopy
 
 from .. import backend
 from ..tape import Tensor
-from .layers import Conv1d, Conv2d, Dense, Sequential
+from .layers import Conv1d, Conv2d, Dense
 from .module import Module
 from .normalise import BatchNorm1d, BatchNorm2d
+from .sequential import Sequential
 
 __all__ = ["fold", "folded"]
 

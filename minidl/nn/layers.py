@@ -1,4 +1,4 @@
-"""Layers with weights, and the Sequential that strings layers together.
+"""Layers with weights.
 
 All draw their first values from `rng`, an int or a Generator. The same int gives the same numbers: give every layer its
 own int, or all of them one Generator.
@@ -6,59 +6,16 @@ own int, or all of them one Generator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from .. import ops
 from ..ops.convolution import padding_of
 from ..ops.kernels import pair, same_padding
-from ..tape import STATE
 from . import door
 from .initialise import constant, weights
-from .module import Module, join
+from .module import Module
 
-__all__ = ["Conv1d", "Conv2d", "Dense", "Embedding", "Sequential"]
-
-
-class Sequential(Module):
-    """Layers one after the other: Sequential(Dense(4, 3), ReLU()) or Sequential(first=Dense(4, 3), act=ReLU()).
-
-    Children are named "0", "1", ... or by their keywords. The same layer may stand in several places. One Generator is
-    passed on to all, in order. `model[0]` and `model.first` are layers, `model[:2]` is a Sequential of the same layers.
-    Raises TypeError for what is not a Module, ValueError for a name that would hide a method or holds a dot.
-    """
-
-    def __init__(self, *layers: Module, **named: Module):
-        if layers and named:
-            raise TypeError("Sequential takes layers either by position or by name, got both")
-        for name, layer in {**{str(k): layer for k, layer in enumerate(layers)}, **named}.items():
-            if not isinstance(layer, Module):
-                raise TypeError(f"Sequential: layer {name} must be a Module, got {type(layer).__name__}")
-            if hasattr(type(self), name) or "." in name:
-                raise ValueError(f"Sequential: a layer cannot be named {name!r}, the name is taken or holds a dot")
-            setattr(self, name, layer)
-
-    def forward(self, x, rng=None):
-        path = STATE.layer.path if STATE.layer is not None else ""
-        for name, layer in vars(self).items():
-            if isinstance(layer, Module):
-                x = layer.call_as(join(path, name), x, rng, {})
-        return x
-
-    def __len__(self) -> int:
-        return len(self.children())
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.children().values())
-
-    def __getitem__(self, key: int | str | slice) -> Module:
-        children = self.children()
-        if isinstance(key, str):
-            return children[key]
-        if not isinstance(key, slice):
-            return list(children.values())[key]
-        part = dict(list(children.items())[key])
-        return Sequential(*part.values()) if all(name.isdigit() for name in part) else Sequential(**part)
+__all__ = ["Conv1d", "Conv2d", "Dense", "Embedding"]
 
 
 class Dense(Module):

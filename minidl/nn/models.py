@@ -6,9 +6,10 @@ from typing import Any
 
 from ..randomness import generator
 from .activations import Flatten, ReLU
-from .layers import Conv1d, Conv2d, Dense, Sequential
+from .layers import Conv1d, Conv2d, Dense
 from .noise import Dropout
 from .pooling import GlobalAvgPool
+from .sequential import Sequential
 
 __all__ = ["deeplift_genomics", "deeplift_mnist"]
 

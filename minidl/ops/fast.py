@@ -20,6 +20,7 @@ SMALL = 2.5e5  # multiplications of a product below which every detour costs mor
 LARGE = 1.2e7  # those from which a second thread pays
 GATHERED = 5e6  # those of a convolution or of few rows, which move much memory beside them
 MANY = 2e5  # elements
+BLOCK = 1 << 18  # numbers in one block of rows: fewer, and two threads wait for the interpreter more than they compute
 
 
 def halves(m, n, each, work):
@@ -103,21 +104,32 @@ class Plan:
         return g[block].transpose(1, 2, 0, 3).reshape(self.o, -1)
 
 
-def convolve(x, W, b, stride, widths):
-    """Convolution of x (N, C, H, W) with W (O, C, kh, kw) plus b (O,) or None: (N, O, OH, OW)."""
+def convolve(x, W, b, stride, widths, pool=None):
+    """Convolution of x (N, C, H, W) with W (O, C, kh, kw) plus b (O,) or None: (N, O, OH, OW).
+
+    pool: (kh, kw), then it is the largest of max(0, y) in windows of that size side by side, taken while a block is in
+    the cache, and before the bias is added: rounding keeps order, so these are the same bits for a part of the work.
+    """
     m = xp(x)
     plan = Plan(x.shape, W.shape, stride, widths, m)
     if plan.oh < 1 or plan.ow < 1:
         raise ValueError(f"a kernel of {W.shape[2:]} does not fit an image of {x.shape[2:]} with padding {widths}")
     kernels = plan.split(W)
-    y = m.empty((plan.o, plan.n, plan.oh, plan.ow), m.result_type(x, W))
+    oh, ow = (plan.oh, plan.ow) if pool is None else (plan.oh // pool[0], plan.ow // pool[1])
+    y = m.empty((plan.o, plan.n, oh, ow), m.result_type(x, W))
 
     def work(blocks):
         for block, matrices in plan.gathered(x, blocks):
             part = ordered(k @ columns for k, columns in zip(kernels, matrices))
+            part = part.reshape(plan.o, plan.oh, -1, plan.ow)
+            if pool is not None:
+                part = _largest(m, [part[:, i : i + oh * pool[0] : pool[0]] for i in range(pool[0])])
+                part = _largest(m, [part[..., j : j + ow * pool[1] : pool[1]] for j in range(pool[1])])
             if b is not None:
-                part += b[:, None]
-            y[:, block] = part.reshape(plan.o, plan.oh, -1, plan.ow).transpose(0, 2, 1, 3)
+                part += b[:, None, None, None]
+            if pool is not None:
+                m.maximum(part, 0, out=part)
+            y[:, block] = part.transpose(0, 2, 1, 3)
 
     threads.run(work, plan.halves)
     return y.transpose(1, 0, 2, 3)
@@ -233,6 +245,14 @@ def rows(m, x):
     return [slice(0, (n + 1) // 2), slice((n + 1) // 2, n)] if large else [slice(0, n)]
 
 
+def blocks(m, x):
+    """The rows of x in blocks of about BLOCK numbers, half of them for each of two threads; by the sizes alone."""
+    if m is not np:
+        return [rows(m, x)]
+    size = max(1, BLOCK * len(x) // max(1, x.size))
+    return [[slice(i, min(i + size, half.stop)) for i in range(half.start, half.stop, size)] for half in rows(m, x)]
+
+
 def relu(x):
     """max(0, x)."""
     m = xp(x)
@@ -319,8 +339,13 @@ def max_pool_back(g, y, x, kernel, stride):
     m = xp(x)
     covered = kernel == stride and all(n * k == e for n, k, e in zip(y.shape[-2:], kernel, x.shape[-2:]))
     image = m.empty_like(x, dtype=g.dtype) if covered else m.zeros_like(x, dtype=g.dtype)
-    work = _back_apart if kernel == stride else _back_overlapping
-    threads.run(lambda part: work(m, image[part], g[part], y[part], x[part], kernel, stride), rows(m, x))
+    back = _back_apart if kernel == stride else _back_overlapping
+
+    def work(parts):
+        for part in parts:
+            back(m, image[part], g[part], y[part], x[part], kernel, stride)
+
+    threads.run(work, blocks(m, x))
     return image
 
 

@@ -13,10 +13,8 @@ import numpy as np
 
 from .. import threads
 from ..backend import xp
-from .fast import MANY
+from . import fast
 from .signals import Delta, Pair
-
-BLOCK = 1 << 18  # numbers in one block: fewer, and two threads wait for the interpreter more than they compute
 
 
 def by_rows(f: Callable[..., Any], first: Any, *others: Any) -> Any:
@@ -26,11 +24,11 @@ def by_rows(f: Callable[..., Any], first: Any, *others: Any) -> Any:
     returns an array, a Pair, None, or a tuple of these, with as many rows as it was given. The blocks follow from the
     sizes alone, so the numbers are the same on one thread and on two.
     """
-    blocks = _blocks(_array(first))
-    if blocks is None:
+    x = _array(first)
+    if xp(x) is not np or x.ndim < 2 or len(parts := fast.blocks(np, x)) < 2:
         return f(first, *others)
-    n = len(_array(first))
-    start, *rest = blocks[0]
+    n = len(x)
+    start, *rest = parts[0]
     part = f(*(_rows(a, start, n) for a in (first, *others)))
     single = not isinstance(part, tuple)
     results = [_Result(n) for _ in range(1 if single else len(part))]
@@ -44,18 +42,9 @@ def by_rows(f: Callable[..., Any], first: Any, *others: Any) -> Any:
             keep(block, f(*(_rows(a, block, n) for a in (first, *others))))
 
     keep(start, part)
-    threads.run(work, [rest, *blocks[1:]])
+    threads.run(work, [rest, *parts[1:]])
     values = tuple(result.value for result in results)
     return values[0] if single else values
-
-
-def _blocks(x: Any) -> list[list[slice]] | None:
-    """The rows of x as blocks, half of them for each thread; None where one block is all there is to do."""
-    if xp(x) is not np or x.ndim < 2 or len(x) < 2 or x.size <= MANY:
-        return None
-    n, size = len(x), max(1, BLOCK * len(x) // x.size)
-    halves = (0, n // 2), (n // 2, n)
-    return [[slice(i, min(i + size, stop)) for i in range(start, stop, size)] for start, stop in halves]
 
 
 def _array(a: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_explain_peers import networks
+from support.twins import networks
 
 from minidl import nn
 from minidl.explain import (

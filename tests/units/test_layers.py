@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minidl import Tensor, nn
+from minidl import Tensor, nn, no_grad
 from minidl.nn.initialise import INITIALISERS
 
 F = np.float32
@@ -226,3 +226,39 @@ def test_bad_sizes_are_refused_when_a_layer_is_made(make, error, sentence):
     with pytest.raises(error) as found:
         make()
     assert sentence in str(found.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("settings", [{}, {"stride": 2}, {"padding": "same"}, {"padding": (2, 1), "bias": False}])
+@pytest.mark.parametrize("size", [2, 3, (1, 2)])
+def test_without_a_tape_convolution_relu_and_pooling_give_the_same_bits_in_one_go(dtype, settings, size):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, rng=0, dtype=dtype, **settings), nn.ReLU(), nn.MaxPool2d(size), nn.Tanh()
+    )  # fmt: skip
+    if model[0].b is not None:
+        model[0].b = rng.normal(size=16)
+    x = rng.normal(size=(40, 3, 17, 14)).astype(dtype)
+    with_tape = model(x).data
+    with no_grad():
+        np.testing.assert_array_equal(model(x).data, with_tape)
+        np.testing.assert_array_equal(model(x[:0]).data, with_tape[:0])
+        with pytest.raises(ValueError, match=r"0 Conv2d expects \(N, 3, H, W\), got"):
+            model(x[:, :2])
+
+
+def test_what_is_taken_in_one_go_is_only_what_is_meant(monkeypatch):
+    monkeypatch.setattr("minidl.nn.sequential.convolve", lambda *_: pytest.fail("the layers have their own way"))
+    x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+
+    class Odd(nn.ReLU):
+        pass
+
+    first = nn.Conv2d(1, 2, 3, rng=0)
+    with no_grad():
+        for rest in ((Odd(), nn.MaxPool2d(2)), (nn.ReLU(), nn.MaxPool2d(3, 2)), (nn.ReLU(), nn.AvgPool2d(2))):
+            nn.Sequential(first, *rest)(x)
+        nn.Sequential(first, nn.ReLU())(x)
+        with pytest.raises(ValueError, match=r"2 MaxPool2d has a window of \(7, 7\), which does not fit"):
+            nn.Sequential(first, nn.ReLU(), nn.MaxPool2d(7))(x)
+        nn.Sequential(first, nn.ReLU(), nn.MaxPool2d(2)).summary(x)

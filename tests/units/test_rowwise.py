@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidl import blas
-from minidl.ops import fast, rowwise
+from minidl.ops import fast
 from minidl.ops.rowwise import by_rows
 from minidl.ops.signals import Delta, Pair, choose
 
@@ -14,7 +14,7 @@ SHAPE = (50, 3, 40, 40)  # several blocks
 @pytest.fixture(params=["1", "2"], autouse=True)
 def count(request, monkeypatch):
     monkeypatch.setenv("MINIDL_THREADS", request.param)
-    monkeypatch.setattr(rowwise, "BLOCK", 1 << 14)
+    monkeypatch.setattr(fast, "BLOCK", 1 << 14)
 
 
 def numbers(seed=0, shape=SHAPE):
