@@ -939,7 +939,7 @@ def tasks_of(y, count, rng):
 # 90 of its held-out images, one for each pair of classes.
 
 # %%
-every_kth, of_pairs = run.pick(smoke=(4, 1), quick=(1, 90), full=(1, 90))
+every_kth, of_pairs = run.pick(smoke=(4, 3), quick=(1, 90), full=(1, 90))
 changes = {}
 for k, (network, unseen) in enumerate(tqdm(networks, desc="erasing")):
     digits, y = images[unseen[::every_kth]], labels[unseen[::every_kth]]
