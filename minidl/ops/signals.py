@@ -86,12 +86,12 @@ def choose(mask: Any, a: Any, b: Any) -> Any:
 
 
 def ratio(r: Any, z: Any) -> tuple[Any, Any]:
-    """r / z with 0 where z is exactly 0, and the r that has nowhere to go there (None if there is none).
+    """r / z with 0 where z is 0, and the r that has nowhere to go there (None if there is none).
 
-    The proportional rule divides a unit's relevance r by its total z; where z = 0 no proportion exists, so that
-    share is accounted for as undefined, never NaN and never dropped.
+    The proportional rule divides a unit's relevance r by its total z; where z = 0, or so near that r / z is no number
+    any more, no proportion exists, so that share is accounted for as undefined, never NaN and never dropped.
     """
-    nothing = z == 0
+    nothing = abs(z) <= abs(r) * xp(z).finfo(z.dtype).tiny
     if not nothing.any():
         return r / z, None
-    return r / (z + nothing) * ~nothing, r * nothing
+    return r / choose(nothing, z.dtype.type(1), z) * ~nothing, r * nothing
