@@ -60,7 +60,6 @@ run = report.chapter(
     data={"full": ("mnist",)},
 )
 PURPLE, ORANGE, BLACK, GREY = "#5e3c99", "#e66101", "black", "0.7"
-plt.switch_backend(plt.get_backend())  # so that a notebook shows every figure, also before pyplot has drawn one
 plt.rcParams["figure.dpi"] = 72  # small pictures keep the notebook small
 
 # %% [markdown]

@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 __all__ = ["NoRule", "Tensor", "__version__", "backend", "grad", "load", "no_grad", "ops", "save"]
 
 # imported at first use: `import minidl` stays light
-_LATER = {"data", "draw", "explain", "losses", "nn", "optim", "report", "threads", "train"}
+_LATER = {"data", "draw", "explain", "losses", "metrics", "nn", "optim", "report", "threads", "train"}
 
 
 def __getattr__(name: str) -> Any:

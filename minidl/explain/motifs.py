@@ -7,14 +7,19 @@ matches, (3), and on the task that needs both motifs more where both are there, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import ops
 from ..backend import to_numpy, xp
-from ..data.genomics import BACKGROUND, refuse_other_than_one_hot, smoothed
+from ..data.genomics import BACKGROUND, KINDS, MOTIFS, TASKS, Site, refuse_other_than_one_hot, smoothed
+from .comparing import agreement
 from .target import checked
+
+STRONG = 7.0  # log-odds of a strong match, in nats
 
 
 def log_odds(x: Any, motif: Any, background: Any = BACKGROUND, pseudocount: float = 0.001) -> Any:
@@ -76,7 +81,7 @@ def importance(scores: Any, positions: Any, width: int) -> np.ndarray:
     return scores.sum(1)[np.arange(len(scores))[:, None, None], windows].sum(2)
 
 
-def false_negatives(importance: Any, log_odds: Any, threshold: float = 7.0) -> float:
+def false_negatives(importance: Any, log_odds: Any, threshold: float = STRONG) -> float:
     """The proportion of strong matches to which no importance was given: a total score of 0 or less.
 
     importance, log_odds: of the same matches, any shape; the text takes TAL1's in sequences with both motifs, on the
@@ -93,3 +98,73 @@ def false_negatives(importance: Any, log_odds: Any, threshold: float = 7.0) -> f
     if not strong.any():
         raise ValueError(f"false_negatives: no match has log-odds above the threshold, {threshold}")
     return float((importance[strong] <= 0).mean())
+
+
+def covered(sites: Sequence[Sequence[Site]], length: int) -> np.ndarray:
+    """Which letters belong to the motif instances that were put in: booleans (N, length).
+
+    sites: those of each sequence, as `minidl.data.genomics.simulate` has them. length: of the sequences, in letters.
+    Raises ValueError if an instance does not lie in 0..length.
+    Source: deeplift:genomics-simulation
+    """
+    inside = np.zeros((len(sites), length), bool)
+    for row, of_row in zip(inside, sites, strict=True):
+        for site in of_row:
+            if not 0 <= site.start < site.stop <= length:
+                raise ValueError(f"covered: sites must lie in 0..{length}, got {site.start}..{site.stop}")
+            row[site.start : site.stop] = True
+    return inside
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What section 4.2 asks of the importance that strong matches to a motif are given; means over those matches.
+
+    own_task: (1), on the task of this motif: high. other_task: (2), on the task of the other motif: near 0.
+    rank_correlation: (3), Spearman's, of importance on the own task and log-odds: towards 1. both_task: (4), on the
+    task that asks for both, in sequences with both: high. cooperativity: (5), `both_task` less the same in sequences
+    with this motif alone: above 0. All but (3) are in the unit of the scores, so compare methods by shares of (1).
+    Source: deeplift:motif-criteria
+    """
+
+    own_task: float
+    other_task: float
+    rank_correlation: float
+    both_task: float
+    cooperativity: float
+
+
+def criteria(importance: Any, log_odds: Any, kind: Any, motif: str, threshold: float = STRONG) -> Criteria:
+    """The five desirable properties of section 4.2 as numbers, for the matches to one motif.
+
+    The text states them in words. Matches by chance count like those that were put in, for a network cannot tell them
+    apart; matches with log-odds above the threshold are strong.
+    importance: (3, N, k), the total score of each match on each of `minidl.data.genomics.TASKS`. log_odds: (N, k), of
+    the same matches, in nats. kind: (N,), places in KINDS. motif: a name in MOTIFS.
+    Raises ValueError for another motif, for shapes that do not fit, and where sequences with both motifs, or with this
+    one alone, have no strong match.
+    Source: deeplift:motif-criteria
+    """
+    importance, log_odds, kind = to_numpy(importance), to_numpy(log_odds), to_numpy(kind)
+    if motif not in MOTIFS:
+        raise ValueError(f"criteria: motif must be one of {', '.join(MOTIFS)}, got {motif!r}")
+    shape = (len(TASKS), *log_odds.shape)
+    if log_odds.ndim != 2 or importance.shape != shape or kind.shape != log_odds.shape[:1]:
+        raise ValueError(
+            f"criteria: importance must be ({len(TASKS)}, N, k), log_odds (N, k) and kind (N,), "
+            f"got {importance.shape}, {log_odds.shape} and {kind.shape}"
+        )
+    strong = log_odds > threshold
+    among = {name: strong & (kind == KINDS.index(name))[:, None] for name in ("both", motif)}
+    for name, matches in among.items():
+        if not matches.any():
+            raise ValueError(f"criteria: no match in sequences of kind {name} has log-odds above {threshold}")
+    (other,) = MOTIFS.keys() - {motif}
+    both, own, other = (importance[TASKS.index(task)] for task in ("both", motif, other))
+    return Criteria(
+        own_task=float(own[strong].mean()),
+        other_task=float(other[strong].mean()),
+        rank_correlation=float(agreement(own[strong][None], log_odds[strong][None], "rank")[0]),
+        both_task=float(both[among["both"]].mean()),
+        cooperativity=float(both[among["both"]].mean() - both[among[motif]].mean()),
+    )

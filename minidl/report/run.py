@@ -199,7 +199,16 @@ def chapter(
     _refuse_missing_data((data or {}).get(scale, ()))
     run.prepare_state(fresh=os.environ.get("MINIDL_FRESH") == "1")
     _current[:] = [run]
+    _let_notebooks_draw()
     return run
+
+
+def _let_notebooks_draw() -> None:
+    """In a notebook a figure that ends a cell is drawn only once pyplot has chosen its backend; choose it now."""
+    if "IPython" in sys.modules:
+        from matplotlib import pyplot as plt
+
+        plt.switch_backend(plt.get_backend())
 
 
 def current() -> Run:

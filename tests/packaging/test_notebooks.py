@@ -64,6 +64,9 @@ def test_a_notebook_has_its_chapters_cells(build, chapter):
     assert found == expected, f"{path.name} is older than its chapter; run 'make notebooks'"
     counts = [c.execution_count for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
     assert counts == list(range(1, len(counts) + 1)), f"{path.name} was not run from top to bottom"
+    results = [o.data for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "data" in o]
+    undrawn = [data for data in results if set(data) == {"text/plain"} and "Figure" in data["text/plain"]]
+    assert not undrawn, f"{path.name} has figures that were not drawn: {undrawn}"
 
 
 def test_ids_are_stable_and_different(build, tmp_path):

@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from support.tolerance import assert_close
 
 from minidl import backend
-from minidl.data.genomics import BACKGROUND, LETTERS, MOTIFS, letters, one_hot, simulate
-from minidl.explain.motifs import best_matches, false_negatives, importance, log_odds
+from minidl.data.genomics import BACKGROUND, KINDS, LETTERS, MOTIFS, TASKS, Site, letters, one_hot, simulate
+from minidl.explain.motifs import (
+    Criteria,
+    best_matches,
+    covered,
+    criteria,
+    false_negatives,
+    importance,
+    log_odds,
+)
 
 seeds = given(seed=st.integers(0, 10_000))
 
@@ -120,10 +129,61 @@ def test_perfect_scores_miss_no_strong_match_and_their_negatives_miss_all():
         assert false_negatives(importance(sign * data.x, positions, 16), values) == missed
 
 
+@pytest.mark.source("deeplift:genomics-simulation")
+def test_covered_are_the_letters_of_the_instances_and_no_other():
+    data = simulate(40, 100, 0)
+    inside = covered(data.sites, 100)
+    for row, sites in zip(inside, data.sites, strict=True):
+        assert set(np.flatnonzero(row)) == {t for s in sites for t in range(s.start, s.start + len(MOTIFS[s.motif]))}
+    assert covered([], 7).shape == (0, 7)
+
+
+@pytest.mark.source("deeplift:motif-criteria")
+@given(seed=st.integers(0, 10_000), motif=st.sampled_from(["GATA1", "TAL1"]), threshold=st.sampled_from([6.0, 7.0]))
+def test_the_five_properties_are_means_over_strong_matches(seed, motif, threshold):
+    rng = np.random.default_rng(seed)
+    total = rng.normal(size=(3, 12, 4))
+    odds = rng.integers(5, 10, (12, 4)).astype(float)  # ties, and some are the threshold itself: not strong
+    odds[:2, :2] = [[8, 9], [9, 8]]
+    kind = np.array([0, 1, 2, 3] * 3)
+    kind[:2] = 0, KINDS.index(motif)
+    own, other = (1, 2) if motif == "GATA1" else (2, 1)
+    strong = [(n, j) for n in range(12) for j in range(4) if odds[n, j] > threshold]
+
+    def mean(task, of_kind=None):
+        return np.mean([total[task, n, j] for n, j in strong if of_kind in (None, KINDS[kind[n]])])
+
+    expected = Criteria(
+        mean(own), mean(other),
+        spearmanr([total[own, n, j] for n, j in strong], [odds[n, j] for n, j in strong]).statistic,
+        mean(0, "both"), mean(0, "both") - mean(0, motif),
+    )  # fmt: skip
+    found = criteria(total, odds, kind, motif, threshold)
+    assert vars(found) == pytest.approx(vars(expected), rel=1e-12, abs=1e-12)
+    assert threshold == 6.0 or found == criteria(total, odds, kind, motif)
+
+
+@pytest.mark.source("deeplift:motif-criteria")
+@pytest.mark.parametrize("motif", MOTIFS)
+def test_scores_that_know_the_simulation_have_all_five_properties(motif):
+    data = simulate(80, 100, 0)
+    odds = log_odds(data.x, MOTIFS[motif])
+    positions, values = best_matches(odds)
+    label = data.labels[:, 0, None]  # 1 where both are
+    of_task = {"both": values * (0.1 + label), "GATA1": 0 * values, "TAL1": 0 * values} | {motif: values}
+    total = np.stack([of_task[task] for task in TASKS])
+    found = criteria(total, values, data.kind, motif)
+    assert found.own_task > 7 and found.other_task == 0 and found.rank_correlation == pytest.approx(1)
+    assert found.both_task > 7 and found.cooperativity > 5
+    blind = criteria(total[[0, 2, 1]], values, data.kind, motif)  # the two tasks exchanged: (1) to (3) are lost
+    assert (blind.own_task, blind.rank_correlation) == (0, 0) and blind.other_task == found.own_task
+
+
 # ------------------------------------------------------------------------------------------------------ what is refused
 
 X = one_hot(["ACGTAC", "CCGTAC"])
 P = np.full((3, 4), 0.25)
+T = np.full((3, 2, 5), 8.0)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +220,16 @@ P = np.full((3, 4), 0.25)
         (lambda: importance(X, [[0], [-1]], 2), ValueError, "positions must lie in 0..4, .*, got -1..0"),
         (lambda: false_negatives([1.0], [8.0, 9.0]), ValueError, r"must have one shape, got \(1,\) and \(2,\)"),
         (lambda: false_negatives([1.0], [7.0]), ValueError, "no match has log-odds above the threshold, 7.0"),
+        (lambda: covered([[Site(95, "GATA1")]], 100), ValueError, r"covered: sites must lie in 0..100, got 95..105"),
+        (lambda: criteria(T, T[0], [0, 2], "GATA"), ValueError, "motif must be one of GATA1, TAL1, got 'GATA'"),
+        (
+            lambda: criteria(T[0], T[0], [0, 2], "TAL1"),
+            ValueError,
+            r"importance must be \(3, N, k\), log_odds \(N, k\) and kind \(N,\), got \(2, 5\), \(2, 5\) and \(2,\)",
+        ),
+        (lambda: criteria(T, T[0], [0], "TAL1"), ValueError, r"got \(3, 2, 5\), \(2, 5\) and \(1,\)"),
+        (lambda: criteria(T, T[0], [0, 1], "TAL1"), ValueError, "sequences of kind TAL1 has log-odds above 7"),
+        (lambda: criteria(T, T[0], [2, 2], "TAL1"), ValueError, "no match in sequences of kind both has log"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(make, error, sentence):
