@@ -28,11 +28,14 @@ def main() -> None:
     threads.keep_memory()  # as `fit` does; it serves the peers in this process as well
     smoke, pairs = arguments.smoke, 1 if arguments.smoke else arguments.pairs
     print(f"minidl {minidl.__version__}, numpy {np.__version__}, python {platform.python_version()}; {load()}")
+    cases = [*training.cases(smoke), *attribution.cases(smoke), imports.case()]
+    wanted = [case for case in cases if arguments.only in case.name]
+    if not wanted and arguments.only not in "tape":
+        parser.error(f"no comparison's name contains {arguments.only!r}: {'; '.join(case.name for case in cases)}")
     if arguments.only in "tape":
         print(tape.overhead(50 if smoke else 1000, pairs))
-    for case in [*training.cases(smoke), *attribution.cases(smoke), imports.case()]:
-        if arguments.only in case.name:
-            print(measure(case, pairs, warmup=1 if smoke else 2), flush=True)
+    for case in wanted:
+        print(measure(case, pairs, warmup=1 if smoke else 2), flush=True)
     print(load())
 
 
