@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import ops
 from ..ops.convolution import padding_of
-from ..ops.kernels import pair, same_padding
+from ..ops.kernels import pair
 from . import door
 from .initialise import constant, weights
 from .module import Module
@@ -118,11 +118,11 @@ class Conv1d(Module):
     def forward(self, x, rng=None):
         door.sequences(self, x, self.c_in)
         t = x.shape[2]
-        before, after = same_padding(t, self.kernel, self.stride) if self.padding == "same" else (self.padding,) * 2
-        door.fits(self, (t + before + after,), (self.kernel,))
-        x = ops.pad(ops.reshape(x, (-1, self.c_in, 1, t)), ((0, 0), (0, 0), (0, 0), (before, after)))
+        if self.padding != "same":
+            door.fits(self, (t + 2 * self.padding,), (self.kernel,))
         W = ops.reshape(self.W, (self.c_out, self.c_in, 1, self.kernel))
-        y = ops.conv2d(x, W, self.b, (1, self.stride))
+        padding = "same" if self.padding == "same" else (0, self.padding)
+        y = ops.conv2d(ops.reshape(x, (-1, self.c_in, 1, t)), W, self.b, (1, self.stride), padding)
         return ops.reshape(y, (-1, self.c_out, y.shape[3]))
 
 

@@ -126,16 +126,20 @@ class Stack(Move):
 
 
 class Pad(Move):
-    """Zeros around x; widths is ((before, after), ...), one pair for each axis."""
+    """Zeros around x; widths is ((before, after), ...), one pair for each axis.
+
+    The zero is an input like a bias: what a rule sends to the padding is absorbed there, not lost.
+    """
 
     def __init__(self, widths):
         self.widths = widths
 
-    def forward(self, x):
+    def forward(self, x, zero):
         return xp(x).pad(x, self.widths)
 
-    def gradient(self, g, y, x):
-        return (g[tuple(slice(a, a + n) for (a, _), n in zip(self.widths, x.shape, strict=True))],)
+    def gradient(self, g, y, x, zero):
+        inside = tuple(slice(a, a + n) for (a, _), n in zip(self.widths, x.shape, strict=True))
+        return g[inside], lambda: g - xp(g).pad(g[inside], self.widths)
 
 
 class Where(Move):
@@ -250,7 +254,7 @@ def stack(xs, axis=0):
 def pad(x, widths):
     """Zeros around x: one (before, after) for each axis."""
     widths = tuple((int(a), int(b)) for a, b in widths)
-    return record(Pad(widths), x) if any(a or b for a, b in widths) else x
+    return record(Pad(widths), x, 0) if any(a or b for a, b in widths) else x
 
 
 def where(condition, a, b):

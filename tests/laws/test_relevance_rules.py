@@ -176,6 +176,23 @@ def test_flat_counts_no_padding():
     assert_law(result)
 
 
+@given(seed=st.integers(0, 1000), padding=st.sampled_from([2, "same", "by hand"]))
+def test_what_goes_to_padding_is_no_input_of_a_layer_and_never_lost(seed, padding):
+    rng = np.random.default_rng(seed)
+    conv = nn.Conv1d(3, 3, 5, padding=0 if padding == "by hand" else padding, rng=rng, dtype="float64")
+    conv.b = rng.normal(size=3)
+    dense = nn.Dense(3 * 9, 2, rng=rng, dtype="float64")
+
+    def model(x):
+        x = ops.pad(x, ((0, 0), (0, 0), (2, 2))) if padding == "by hand" else x
+        return dense(ops.flatten(ops.relu(conv(x))))
+
+    x = rng.random((3, 3, 9))  # as many rows as channels: what is absorbed must still find its row
+    for rule, _ in MATRIX_FORMS.values():
+        assert_law(lrp(model, x, 1, rules=presets.convolutional(rule)))
+    assert_law(lrp(model, x, 1, rules=presets.bounded(0, 1)))
+
+
 def test_black_pixels_get_relevance_between_bounds_and_bounds_may_be_arrays():
     x, W = np.array([[0.0, 1.0]]), np.array([[-1.0], [2.0]])
     by_number = lrp(lambda h: ops.affine(h, W), x, 0, rules=z_bounded(0, 1))

@@ -75,7 +75,7 @@ def networks(draw, images=None, activations=None, gates=True, powers=False, winn
 def _convolutions(draw, rng, array, activation, steps, names, winners):
     c, size = 2, 6
     for _ in range(draw(st.integers(1, 3))):
-        kinds = ["conv", "act", "norm", "residual", "concat", "reuse"]
+        kinds = ["conv", "act", "norm", "residual", "concat", "reuse", "pad"]
         kinds += (["avg", "sum"] + (["max"] if winners else [])) if size > 1 else []
         kind = draw(st.sampled_from(kinds))
         names.append(kind)
@@ -86,6 +86,9 @@ def _convolutions(draw, rng, array, activation, steps, names, winners):
             size, c = (size - 2 if padding == 0 else size), out
         elif kind == "act":
             steps.append(activation())
+        elif kind == "pad":
+            steps.append(lambda x: ops.pad(x, ((0, 0), (0, 0), (1, 0), (0, 1))))
+            size += 1
         elif kind == "norm":  # batch normalisation in eval mode
             s, t = array(c, 1, 1), array(c, 1, 1)
             steps.append(lambda x, s=s, t=t: x * s + t)
