@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ import numpy as np
 from .. import tape
 from ..backend import is_array, to_numpy, xp
 from ..nn import BatchNorm1d, BatchNorm2d, Module
+from ..ops.elementwise import Sigmoid
+from ..ops.families import Move
+from ..ops.reduce import Softmax
 from ..tape import Tensor
 from .ledger import row_sums
 
@@ -36,7 +40,7 @@ def trace(model: Callable[[Tensor], Tensor], x: Any, target: Target, method: str
     (N,)); output weights (floats, (K,) or (N, K)), for instance for the difference of two classes; a function from
     the output to a tensor (N,); or None where the output has one number a row.
     Weights that are 1 - 1/K at a class and -1/K elsewhere subtract the mean contribution over the classes.
-    Raises TypeError or ValueError with what came and what was expected.
+    Raises TypeError or ValueError with what came and what was expected; warns of a softmax or sigmoid output.
     Source: deeplift:eq5
     """
     x = checked(x, method)
@@ -97,7 +101,9 @@ def output_of(model: Callable[[Tensor], Tensor], x: Tensor, target: Target, meth
     y = model(x)
     if not isinstance(y, Tensor):
         raise TypeError(f"{method}: the model must return a Tensor computed from x, got {type(y).__name__}")
-    if callable(target):
+    if not callable(target):  # a function has looked at the output and chooses for itself
+        warn_of_saturation(y, method)
+    else:
         y = target(y)
         if not isinstance(y, Tensor) or y.shape != (len(x),):
             raise ValueError(
@@ -105,6 +111,23 @@ def output_of(model: Callable[[Tensor], Tensor], x: Tensor, target: Target, meth
                 f"got {type(y).__name__} of shape {getattr(y, 'shape', None)}"
             )
     return y
+
+
+def warn_of_saturation(y: Tensor, method: str) -> None:
+    """Warn where what is explained comes out of a softmax or a sigmoid; nothing is known of it without a tape.
+
+    Source: deeplift:target-layer
+    """
+    while isinstance(y.op, Move):
+        y = y.inputs[0]
+    if isinstance(y.op, (Sigmoid, Softmax)):
+        kind = type(y.op).__name__.lower()
+        warnings.warn(
+            f"{method}: the model's output is that of a {kind}. It saturates: stronger evidence hardly moves it, so "
+            "scores are attenuated and cannot be compared between inputs; explain the logits, the layer before it"
+            + (", less their mean over the classes" if kind == "softmax" else ""),
+            stacklevel=5,
+        )
 
 
 def refuse_nonfinite(y: Any, method: str, where: str = "") -> None:

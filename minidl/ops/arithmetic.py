@@ -17,6 +17,13 @@ class Add(Sum):
         return g, g
 
 
+class Shift(Add):
+    """y = a + b where a is the signal and b only moves its zero, as the largest logit does within a softmax."""
+
+    def relevance(self, r, y, a, b):
+        return r, None
+
+
 class Scale(Op):
     """y = c x with a constant c: a mask, a fixed factor, minus one. A negative c swaps the parts."""
 
@@ -98,7 +105,7 @@ class Gate(Product):
         return r, None  # the signal takes it all
 
 
-ADD, PRODUCT, GATE, NEGATE = Add(), Product(), Gate(), Scale(-1)
+ADD, SHIFT, PRODUCT, GATE, NEGATE = Add(), Shift(), Product(), Gate(), Scale(-1)
 
 
 def gate(signal, gate):
@@ -109,6 +116,11 @@ def gate(signal, gate):
 def add(a, b):
     """a + b."""
     return record(ADD, *beside(a, b))
+
+
+def shift(signal, by):
+    """signal + by: relevance goes to the signal, multipliers to both."""
+    return record(SHIFT, *beside(signal, by))
 
 
 def subtract(a, b):

@@ -6,8 +6,8 @@ from math import prod
 
 from ..backend import xp
 from ..tape import Op, Tensor, raw, record
-from .arithmetic import negate
-from .elementwise import exp, log
+from .arithmetic import gate, negate, shift
+from .elementwise import exp, log, power
 from .families import Sum, Winner, beside
 from .moves import axis_of, broadcast_to, reshape
 from .signals import Delta
@@ -130,7 +130,7 @@ class LogSumExp(Op):
     def simple(self, x):
         """ln of the sum of exponentials, shifted by the largest."""
         top = amax(x, self.axis, keepdims=True)  # taken anew on a reference, which may be far away
-        return log(total(exp(x - top), self.axis)) + amax(x, self.axis)
+        return log(total(exp(shift(x, -top)), self.axis)) + amax(x, self.axis)
 
 
 class Softmax(Op):
@@ -149,9 +149,9 @@ class Softmax(Op):
         return (y * (g - keep(total(g * y, self.axis), x, self.axis)),)
 
     def simple(self, x):
-        """Exponentials divided by their sum."""
-        e = exp(x - amax(x, self.axis, keepdims=True))  # taken anew on a reference, which may be far away
-        return e / keep(total(e, self.axis), x, self.axis)
+        """Exponentials divided by their sum, which is the gate of each."""
+        e = exp(shift(x, -amax(x, self.axis, keepdims=True)))  # taken anew on a reference, which may be far away
+        return gate(e, power(keep(total(e, self.axis), x, self.axis), -1))
 
 
 class SoftmaxCrossEntropy(Op):

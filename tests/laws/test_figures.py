@@ -428,12 +428,26 @@ def test_subtracting_the_mean_over_classes_is_a_target_of_weights(seed):
 @pytest.mark.source("deeplift:target-layer")
 def test_the_sigmoid_attenuates_and_the_logit_does_not():
     x = np.array([[50.0, 0.0], [100.0, 100.0]])
-    by_probability = deeplift(lambda x: ops.sigmoid(x.sum(1)), x, reference=0.0)
+    with pytest.warns(UserWarning, match="deeplift: .* a sigmoid. It saturates.*attenuated.* explain the logits"):
+        by_probability = deeplift(lambda x: ops.sigmoid(x.sum(1)), x, reference=0.0)
     np.testing.assert_allclose(by_probability.scores, [[0.5, 0], [0.25, 0.25]], atol=1e-12)
     np.testing.assert_array_equal(deeplift(lambda x: x.sum(1), x, reference=0.0).scores, x)
     # a target that is a function chooses the layer, too
     both = deeplift(lambda x: x, x, lambda y: ops.sigmoid(y.sum(1)), reference=0.0)
     np.testing.assert_array_equal(both.scores, by_probability.scores)
+
+
+@pytest.mark.source("deeplift:target-layer")
+@pytest.mark.parametrize("end", [ops.softmax, lambda y: ops.reshape(ops.softmax(y), (-1, 3))])
+def test_whoever_explains_probabilities_is_warned(end):
+    x, W = np.random.default_rng(0).normal(size=(2, 4)), np.random.default_rng(1).normal(size=(4, 3))
+
+    def model(h):
+        return end(ops.affine(h, W))
+
+    for method in (saliency, lambda *a: lrp(*a, expand=True), lambda *a: deeplift(*a, reference=0.0, expand=True)):
+        with pytest.warns(UserWarning, match="a softmax. It saturates.* less their mean over the classes$"):
+            method(model, x, 0)
 
 
 @pytest.mark.source("deeplift:bias")

@@ -150,6 +150,7 @@ def test_tables_choose_by_layer(rule, network):
 
 @pytest.mark.source("deeplift:revealcancel-rule")
 @given(seed=st.integers(0, 10_000), f=st.sampled_from([ops.relu, ops.tanh, ops.sigmoid, ops.elu, ops.softplus]))
+@pytest.mark.filterwarnings("ignore:.* saturates")
 def test_reveal_cancel_is_the_shapley_value_of_the_two_parts(seed, f):
     rng = np.random.default_rng(seed)
     x, W, b = rng.normal(size=(1, 4)), rng.normal(size=(4, 1)), rng.normal(size=1)
@@ -182,6 +183,15 @@ def test_softmax_is_explained_by_its_parts_on_request_only(f):
     with pytest.raises(TypeError, match="explain the logit"):
         deeplift(model, x, reference=0.0)
     assert_law(deeplift(model, x, reference=0.0, expand=True))
+    with pytest.raises(TypeError, match="explain the logit"):
+        lrp(model, x)
+    assert_law(lrp(model, x, expand=True))
+
+
+def test_softmax_by_its_parts_sends_the_relevance_of_a_class_to_its_logit():
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    e = lrp(lambda h: ops.softmax(h) * 2, x, 1, expand=True)
+    np.testing.assert_allclose(e.scores, e.output[:, None] * (np.arange(4) == 1))
 
 
 def test_maxima_by_gradient_break_the_sum_and_say_so():

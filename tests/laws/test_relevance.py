@@ -137,6 +137,7 @@ def test_a_unit_without_negative_contributions_keeps_betas_share():
     np.testing.assert_allclose(result.absorbed_as("undefined"), [-4.0])  # beta R_j has nowhere to go
 
 
+@pytest.mark.filterwarnings("ignore:.* saturates")
 def test_relevance_of_a_sum_that_is_exactly_zero_is_undefined_never_nan():
     x, W = np.array([[1.0, 1.0]]), np.array([[1.0], [-1.0]])
     result = lrp(lambda h: ops.sigmoid(ops.affine(h, W)), x, 0, rules=basic())
@@ -145,6 +146,7 @@ def test_relevance_of_a_sum_that_is_exactly_zero_is_undefined_never_nan():
     assert_law(result)
 
 
+@pytest.mark.filterwarnings("ignore:.* saturates")
 @pytest.mark.parametrize("z", [0.0, 1e-310, -5e-324])
 def test_relevance_of_a_sum_next_to_zero_is_undefined_where_the_quotient_would_be_no_number(z):
     result = lrp(lambda h: ops.affine(h, np.array([[1.0]])) + 1.0, np.array([[z]]), np.array([1e3]), rules=basic())

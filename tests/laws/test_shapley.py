@@ -171,6 +171,7 @@ def test_players_broadcast_to_a_row():
 
 @pytest.mark.source("deeplift:shapley", "deeplift:revealcancel-rule")
 @given(seed=st.integers(0, 10_000), f=st.sampled_from([ops.relu, ops.tanh, ops.sigmoid, ops.elu, ops.softplus]))
+@pytest.mark.filterwarnings("ignore:.* saturates")
 def test_reveal_cancel_is_exact_for_the_two_parts_of_one_non_linearity(seed, f):
     rng = np.random.default_rng(seed)
     x, W, b = rng.normal(size=(1, 4)), rng.normal(size=(4, 1)), rng.normal(size=1)

@@ -137,6 +137,7 @@ def test_rules_with_bad_settings(make, sentence):
 
 
 @pytest.mark.parametrize("method", [METHODS[0], METHODS[3]], ids=["lrp", "deeplift"])
+@pytest.mark.filterwarnings("ignore:.* saturates")
 def test_softmax_says_which_layer_and_what_to_do(method):
     network = nn.Sequential(body=nn.Dense(4, 3, rng=0), top=nn.Softmax())
     with pytest.raises(NoRule, match=r"Softmax in layer top Softmax has no \w+ rule: explain the logit"):

@@ -21,6 +21,7 @@ def test_an_expanded_operation_keeps_its_layer_and_its_inputs():
     assert y.layer is layer
 
 
+@pytest.mark.filterwarnings("ignore:.* saturates")
 def test_an_operation_without_a_rule_is_named_with_the_pass_the_layer_and_what_to_do():
     class Encoder:
         pass
