@@ -14,7 +14,7 @@ from .ledger import row_sums
 KINDS = ("bias", "stabiliser", "undefined")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Scores for every element of the input, with what the method's law says of their sum.
 
@@ -96,6 +96,14 @@ class Explanation:
         from .heatmaps import plot
 
         return plot(self, **options)
+
+
+def scores_of(explanation: Any, caller: str, name: str = "scores") -> np.ndarray:
+    """The scores of an Explanation, or scores as they are, as NumPy; ValueError if some are not finite."""
+    scores = to_numpy(getattr(explanation, "scores", explanation))
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{caller}: {name} hold{'' if name[-1] == 's' else 's'} NaN or infinite values")
+    return scores
 
 
 def finish(

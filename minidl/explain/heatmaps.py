@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
+from .explanation import scores_of
 
 COLOURS = "PuOr_r"  # purple below zero, orange above: distinct in every common kind of colour blindness
 
@@ -16,10 +17,11 @@ def normalise(scores: Any, over: str = "image") -> np.ndarray:
     """Scores divided by the largest |score|: of each image, or of the whole set.
 
     scores: (N, ...). over: "image", or "set" so that images can be compared. All zero stays zero.
-    Returns NumPy floats in [-1, 1] of the same shape. Raises ValueError for another `over`.
+    Returns NumPy floats in [-1, 1] of the same shape. Raises ValueError for another `over` and for scores that are not
+    finite.
     Source: lrp:eq35
     """
-    scores = to_numpy(scores)
+    scores = scores_of(scores, "normalise")
     if over not in ("image", "set"):
         raise ValueError(f'normalise: over must be "image" or "set", got {over!r}')
     axes = tuple(range(1 if over == "image" else 0, scores.ndim))

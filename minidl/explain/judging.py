@@ -15,6 +15,7 @@ import numpy as np
 from ..backend import to_numpy, xp
 from ..randomness import generator
 from ..tape import Tensor, no_grad, raw
+from .explanation import scores_of
 from .target import Target, answers, checked, matched, refuse_batch_statistics, refuse_nonfinite
 
 ORDERS = ("highest", "lowest", "random")
@@ -121,11 +122,9 @@ def _ranks(x: Any, scores: Any, order: str, together: Any, rng: Any) -> np.ndarr
     """The turn of each element, counted from 0 in each row; axes that are flipped together have length 1."""
     if order not in ORDERS:
         raise ValueError(f"flipping_curve: order must be one of {', '.join(ORDERS)}, got {order!r}")
-    scores = to_numpy(getattr(scores, "scores", scores)).astype(np.float64)
+    scores = scores_of(scores, "flipping_curve").astype(np.float64)
     if scores.shape != x.shape:
         raise ValueError(f"flipping_curve: scores must have the shape of x, {x.shape}, got {scores.shape}")
-    if not np.isfinite(scores).all():
-        raise ValueError("flipping_curve: scores hold NaN or infinite values")
     scores = scores.sum(_axes(x, together), keepdims=True)
     if order == "random":
         scores = generator(rng, "flipping_curve").random(scores.shape)

@@ -17,6 +17,7 @@ from .. import ops
 from ..backend import to_numpy, xp
 from ..data.genomics import BACKGROUND, KINDS, MOTIFS, TASKS, Site, refuse_other_than_one_hot, smoothed
 from .comparing import agreement
+from .explanation import scores_of
 from .target import checked
 
 STRONG = 7.0  # log-odds of a strong match, in nats
@@ -47,10 +48,11 @@ def best_matches(log_odds: Any, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """The k windows of each sequence with the highest log-odds, best first; of equals the first in the sequence.
 
     log_odds: (N, windows). The text does not say whether matches may overlap; here they may, taken as they come.
-    Returns (positions, values), NumPy, (N, k) each. Raises ValueError if there are fewer than k windows.
+    Returns (positions, values), NumPy, (N, k) each. Raises ValueError if there are fewer than k windows, and for
+    numbers that are not finite.
     Source: deeplift:motif-criteria, deeplift:fig5
     """
-    odds = to_numpy(log_odds)
+    odds = scores_of(log_odds, "best_matches", "log_odds")
     if odds.ndim != 2 or not 1 <= k <= odds.shape[1]:
         raise ValueError(
             f"best_matches: k must lie between 1 and the number of windows of log_odds (N, windows), "
@@ -63,11 +65,13 @@ def best_matches(log_odds: Any, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
 def importance(scores: Any, positions: Any, width: int) -> np.ndarray:
     """The total score of each match, over its letters and positions.
 
-    scores: (N, 4, T). positions: ints (N, k), where matches start. width: of the motif, in letters.
-    Returns (N, k), NumPy, of the scores' type. Raises ValueError for other shapes or a match beyond the ends.
+    scores: an Explanation, or scores (N, 4, T). positions: ints (N, k), where matches start. width: of the motif, in
+    letters.
+    Returns (N, k), NumPy, of the scores' type. Raises ValueError for other shapes, for scores that are not finite and
+    for a match beyond the ends.
     Source: deeplift:motif-criteria, deeplift:fig5
     """
-    scores, positions = to_numpy(scores), to_numpy(positions)
+    scores, positions = scores_of(scores, "importance"), to_numpy(positions)
     if scores.ndim != 3 or positions.ndim != 2 or len(positions) != len(scores):
         raise ValueError(
             f"importance: scores must be (N, 4, T) and positions (N, k), got {scores.shape} and {positions.shape}"
@@ -86,10 +90,11 @@ def false_negatives(importance: Any, log_odds: Any, threshold: float = STRONG) -
 
     importance, log_odds: of the same matches, any shape; the text takes TAL1's in sequences with both motifs, on the
     task that asks for both. threshold: matches with log-odds above it are strong, in nats.
-    Raises ValueError if the shapes differ or no match is strong.
+    Raises ValueError if the shapes differ, a number is not finite or no match is strong.
     Source: deeplift:motif-criteria, deeplift:fig5
     """
-    importance, log_odds = to_numpy(importance), to_numpy(log_odds)
+    importance = scores_of(importance, "false_negatives", "importance")
+    log_odds = scores_of(log_odds, "false_negatives", "log_odds")
     if importance.shape != log_odds.shape:
         raise ValueError(
             f"false_negatives: importance and log_odds must have one shape, got {importance.shape} and {log_odds.shape}"
@@ -141,11 +146,12 @@ def criteria(importance: Any, log_odds: Any, kind: Any, motif: str, threshold: f
     apart; matches with log-odds above the threshold are strong.
     importance: (3, N, k), the total score of each match on each of `minidl.data.genomics.TASKS`. log_odds: (N, k), of
     the same matches, in nats. kind: (N,), places in KINDS. motif: a name in MOTIFS.
-    Raises ValueError for another motif, for shapes that do not fit, and where sequences with both motifs, or with this
-    one alone, have no strong match.
+    Raises ValueError for another motif, for shapes that do not fit, for numbers that are not finite, and where
+    sequences with both motifs, or with this one alone, have no strong match.
     Source: deeplift:motif-criteria
     """
-    importance, log_odds, kind = to_numpy(importance), to_numpy(log_odds), to_numpy(kind)
+    importance, kind = scores_of(importance, "criteria", "importance"), to_numpy(kind)
+    log_odds = scores_of(log_odds, "criteria", "log_odds")
     if motif not in MOTIFS:
         raise ValueError(f"criteria: motif must be one of {', '.join(MOTIFS)}, got {motif!r}")
     shape = (len(TASKS), *log_odds.shape)

@@ -115,6 +115,11 @@ def test_the_presets_rule_behind_convolutions_and_behind_dense_layers():
         assert abs(mixed.scores - deeplift(network, x, 0, reference=0.25, rules=rule).scores).max() > 1e-6
 
 
+def test_explanations_are_the_same_only_if_they_are_one_object():
+    first, second = (deeplift(model(0), dna(0), 0, reference=0.25) for _ in range(2))
+    assert first == first and first != second and len({first, second}) == 2
+
+
 def test_memory_does_not_grow_with_the_number_of_references():
     network, x = model(0), dna(0, n=200)
 

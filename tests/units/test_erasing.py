@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minidl import ops
-from minidl.explain.erasing import erase, log_odds_change
+from minidl.explain import gradient_times_input
+from minidl.explain.erasing import erase, log_odds, log_odds_change
 from minidl.explain.heatmaps import normalise, plot
 
 
@@ -42,8 +43,39 @@ def test_each_row_may_have_classes_of_its_own():
 
 
 def test_erase_names_shapes_that_differ():
-    with pytest.raises(ValueError, match=r"shape of x, \(2, 3\), got \(2, 4\)"):
-        erase(np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((2, 4)), 1)
+    with pytest.raises(ValueError, match=r"shape of x, \(2, 3\), got \(2, 3\) and \(1, 3\)"):
+        erase(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((1, 3)), 1)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_scores_that_are_not_finite_rank_nothing(which):
+    scores = [np.zeros((2, 3)), np.zeros((2, 3))]
+    scores[which][1, 2] = np.nan
+    with pytest.raises(ValueError, match="erase: scores hold NaN or infinite values"):
+        erase(np.zeros((2, 3)), *scores, 1)
+    with pytest.raises(ValueError, match="scores hold NaN or infinite values"):
+        plot(scores[which])
+
+
+def test_explanations_bring_their_scores():
+    x, W = np.random.default_rng(2).random((3, 4)), np.arange(8.0).reshape(4, 2)[:, ::-1]
+    by_class = [gradient_times_input(lambda h: ops.affine(h, W), x, c) for c in (0, 1)]
+    expected = erase(x, by_class[0].scores, by_class[1].scores, 2)
+    assert (expected != x).sum() == 6
+    np.testing.assert_array_equal(erase(x, *by_class, 2), expected)
+
+
+@pytest.mark.parametrize(
+    "a, b, sentence",
+    [
+        (1, -1, r"log_odds: class_b must lie in 0..2, got -1"),
+        (3, 0, r"class_a must lie in 0..2, got 3"),
+        ([0, 7], 1, r"class_a must lie in 0..2, got \[0, 7\]"),
+    ],
+)
+def test_a_class_that_the_model_does_not_have(a, b, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        log_odds(lambda h: h, np.zeros((2, 3)), a, b)
 
 
 @pytest.mark.source("lrp:eq35")

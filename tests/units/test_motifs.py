@@ -11,6 +11,7 @@ from support.tolerance import assert_close
 
 from minidl import backend
 from minidl.data.genomics import BACKGROUND, KINDS, LETTERS, MOTIFS, TASKS, Site, letters, one_hot, simulate
+from minidl.explain.explanation import Explanation
 from minidl.explain.motifs import (
     Criteria,
     best_matches,
@@ -220,6 +221,12 @@ T = np.full((3, 2, 5), 8.0)
         (lambda: importance(X, [[0], [-1]], 2), ValueError, "positions must lie in 0..4, .*, got -1..0"),
         (lambda: false_negatives([1.0], [8.0, 9.0]), ValueError, r"must have one shape, got \(1,\) and \(2,\)"),
         (lambda: false_negatives([1.0], [7.0]), ValueError, "no match has log-odds above the threshold, 7.0"),
+        (lambda: importance(X * np.nan, [[0], [0]], 2), ValueError, "importance: scores hold NaN or infinite values"),
+        (lambda: best_matches(np.full((2, 3), np.nan), 1), ValueError, "best_matches: log_odds hold NaN or infinite"),
+        (lambda: false_negatives([np.nan], [8.0]), ValueError, "false_negatives: importance holds NaN or infinite"),
+        (lambda: false_negatives([1.0], [np.inf]), ValueError, "false_negatives: log_odds hold NaN or infinite values"),
+        (lambda: criteria(T * np.nan, T[0], [0, 2], "TAL1"), ValueError, "criteria: importance holds NaN or infinite"),
+        (lambda: criteria(T, T[0] * np.nan, [0, 2], "TAL1"), ValueError, "criteria: log_odds hold NaN or infinite"),
         (lambda: covered([[Site(95, "GATA1")]], 100), ValueError, r"covered: sites must lie in 0..100, got 95..105"),
         (lambda: criteria(T, T[0], [0, 2], "GATA"), ValueError, "motif must be one of GATA1, TAL1, got 'GATA'"),
         (
@@ -235,6 +242,12 @@ T = np.full((3, 2, 5), 8.0)
 def test_bad_input_is_refused_in_one_sentence(make, error, sentence):
     with pytest.raises(error, match=sentence):
         make()
+
+
+def test_the_importance_of_an_explanation_is_that_of_its_scores():
+    explanation = Explanation(np.random.default_rng(0).normal(size=X.shape), np.zeros(2), "scores")
+    found = importance(explanation, [[0], [3]], 3)
+    np.testing.assert_array_equal(found, importance(explanation.scores, [[0], [3]], 3))
 
 
 def test_the_background_is_the_texts():
