@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import xp
-from ..tape import Tensor
+from ..backend import is_array, xp
+from ..tape import Tensor, raw
 from .explanation import Explanation
-from .target import Target
+from .target import Target, checked
+
+SETS = {"reference": 0, "fill": 0, "roots": 1}  # options with a row for each row of x, and how many axes may count sets
 
 
 def in_chunks(
@@ -26,21 +28,23 @@ def in_chunks(
 ) -> Explanation:
     """method(model, x, target, **options) in chunks of so many rows, joined to one Explanation.
 
-    What has a number or an array for each row is cut with x: a target of ints (N,) or weights (N, K), and a `reference`
-    or `fill` with a row each, also under an `axis` of several references. progress: show a bar.
-    Raises ValueError for rows below 1, and whatever the method raises.
+    Cut with x are a target of ints (N,) or weights (N, K); a `reference` or `fill` with a row each, also under an
+    `axis` of several references; and `roots` with a point each, one set or several. Nothing else is: a rule or an
+    option that holds something for each row is refused by the method, for it does not fit the chunks.
+    progress: show a bar.
+    Raises ValueError for rows below 1 and for what should have as many rows as x, and whatever the method raises.
     """
     if not isinstance(rows, (int, np.integer)) or isinstance(rows, bool) or rows < 1:
         raise ValueError(f"in_chunks: rows must be an int of at least 1, got {rows!r}")
-    n, parts = len(x), []
-    starts: Any = range(0, max(n, 1), rows)
+    x, parts = checked(x, "in_chunks"), []
+    starts: Any = range(0, len(x), rows)
     if progress:
         from tqdm import tqdm
 
         starts = tqdm(starts, desc=getattr(method, "__name__", "explain"), unit="chunk")
     for start in starts:
         at = slice(start, start + rows)
-        parts.append(method(model, x[at], _cut_target(target, at, n), **_cut_options(options, at, x)))
+        parts.append(method(model, x[at], _cut_target(target, at, len(x)), **_cut_options(options, at, x)))
     return join(parts)
 
 
@@ -69,17 +73,32 @@ def _cut_target(target: Target, at: slice, n: int) -> Target:
     if target is None or callable(target) or np.ndim(target) == 0:
         return target
     array = target if hasattr(target, "dtype") else np.asarray(target)
-    return array[at] if array.ndim == 2 or array.dtype.kind in "iu" else target
+    return _cut(array, 0, at, n, "target") if array.ndim == 2 or array.dtype.kind in "iu" else target
 
 
 def _cut_options(options: Mapping[str, Any], at: slice, x: Any) -> dict[str, Any]:
     """The options for some rows: what stands in x's place is cut if it has N rows, not if one row stands for all."""
-    cut = dict(options)
-    for name in {"reference", "fill"} & options.keys():
-        value, axis = options[name], options.get("axis") if name == "reference" else None
-        if not hasattr(value, "shape") or value.ndim != x.ndim + (axis is not None):
+    cut, axis = dict(options), options.get("axis")
+    for name in SETS.keys() & options.keys():
+        value = raw(options[name])
+        if callable(value) or value is None:
             continue
-        lead = 0 if axis is None else int(axis % value.ndim == 0)  # where the rows are counted
-        if value.shape[lead] == len(x):
-            cut[name] = value[(slice(None),) * lead + (at,)]
+        value = value if is_array(value) else np.asarray(value)
+        if name == "reference" and isinstance(axis, (int, np.integer)):
+            by_row, lead = value.ndim == x.ndim + 1, int(axis % max(1, value.ndim) == 0)  # where the rows are counted
+        else:
+            lead = value.ndim - x.ndim
+            by_row = 0 <= lead <= SETS[name]
+        if by_row and (value.shape[lead] != 1 or name == "roots"):
+            cut[name] = _cut(value, lead, at, len(x), name)
     return cut
+
+
+def _cut(value: Any, axis: int, at: slice, n: int, name: str) -> Any:
+    """Some rows of an array that has n of them along an axis; the method would take another number for the chunk's."""
+    if value.shape[axis] != n:
+        raise ValueError(
+            f"in_chunks: {name} must have a row for each of the {n} rows of x, got {value.shape[axis]} along axis "
+            f"{axis} of shape {value.shape}"
+        )
+    return value[(slice(None),) * axis + (at,)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidl import nn, ops
-from minidl.explain import deeplift, integrated_gradients, lrp, saliency
+from minidl.explain import bisection, deeplift, integrated_gradients, lrp, saliency, taylor_decomposition
 from minidl.explain.chunks import in_chunks
 from minidl.explain.perturbation import occlusion
 from minidl.explain.rules import alpha_beta
@@ -12,6 +12,7 @@ from minidl.explain.rules import alpha_beta
 X = np.random.default_rng(0).normal(size=(7, 3))
 MODEL = nn.Sequential(nn.Dense(3, 5, rng=0, dtype="float64"), nn.ReLU(), nn.Dense(5, 3, rng=1, dtype="float64"))
 REFERENCES = np.random.default_rng(1).normal(size=(2, 7, 3))
+FAR = 100 * np.concatenate([np.eye(3), -np.eye(3)])  # some on either side of every boundary
 CASES = {
     "a class": (lrp, 1, {}),
     "classes": (lrp, np.arange(7) % 3, {}),
@@ -25,6 +26,13 @@ CASES = {
     "several references": (deeplift, 0, {"reference": REFERENCES, "axis": 0}),
     "several references, last": (integrated_gradients, 0, {"reference": np.moveaxis(REFERENCES, 0, 2), "axis": -1}),
     "a fill each": (occlusion, 0, {"fill": REFERENCES[0]}),
+    "a list of references": (deeplift, 0, {"reference": REFERENCES[0].tolist()}),
+    "a list of several references": (deeplift, 0, {"reference": list(REFERENCES), "axis": 0}),
+    "a list as fill": (occlusion, 0, {"fill": REFERENCES[0].tolist()}),
+    "roots": (taylor_decomposition, 0, {"roots": REFERENCES[0]}),
+    "several roots": (taylor_decomposition, 0, {"roots": REFERENCES, "keep": 1}),
+    "a list of roots": (taylor_decomposition, 0, {"roots": REFERENCES.tolist()}),
+    "a finder of roots": (taylor_decomposition, lambda y: y[:, 0] - y[:, 1], {"roots": bisection(FAR)}),
     "several rows of reference": (deeplift, 0, {"reference": REFERENCES[:, :1], "axis": 0}),
 }
 
@@ -50,5 +58,38 @@ def test_the_bar_and_the_number_of_rows(capsys):
     assert "lrp" in capsys.readouterr().err
     with pytest.raises(ValueError, match="rows must be an int of at least 1, got 0"):
         in_chunks(lrp, MODEL, X, 0, rows=0)
-    with pytest.raises(ValueError, match="lrp: x has no rows"):
+    with pytest.raises(ValueError, match="in_chunks: x has no rows"):
         in_chunks(lrp, MODEL, X[:0], 0)
+
+
+def test_a_list_of_rows_is_explained_as_an_array():
+    np.testing.assert_array_equal(
+        in_chunks(lrp, MODEL, X.tolist(), 0, rows=3).scores, in_chunks(lrp, MODEL, X, 0, rows=3).scores
+    )
+
+
+@pytest.mark.parametrize(
+    "method, target, options, sentence",
+    [
+        (lrp, [0, 1, 2, 0, 1, 2, 0, 0], {}, r"target must have a row for each of the 7 rows of x, got 8 along axis 0"),
+        (lrp, np.eye(3), {}, r"target must have a row .*, got 3 along axis 0 of shape \(3, 3\)"),
+        (
+            deeplift,
+            0,
+            {"reference": X[:3]},
+            "reference must have a row for each of the 7 rows of x, got 3 along axis 0",
+        ),
+        (
+            deeplift,
+            0,
+            {"reference": REFERENCES[:, :3], "axis": 0},
+            r"reference .*, got 3 along axis 1 of shape \(2, 3, 3\)",
+        ),
+        (occlusion, 0, {"fill": X[:3]}, "fill must have a row for each of the 7 rows of x, got 3 along axis 0"),
+        (taylor_decomposition, 0, {"roots": X[:3]}, "roots must have a row for each of the 7 rows of x, got 3"),
+        (taylor_decomposition, 0, {"roots": REFERENCES[:, :1]}, "roots must have a row .*, got 1 along axis 1"),
+    ],
+)
+def test_another_number_of_rows_than_x_is_refused_though_it_may_fit_a_chunk(method, target, options, sentence):
+    with pytest.raises(ValueError, match=f"in_chunks: {sentence}"):
+        in_chunks(method, MODEL, X, target, rows=3, **options)
