@@ -75,6 +75,7 @@ class Explanation:
         """The way of one row's relevance as a table, from the output down: what arrives at a layer, who keeps what.
 
         What a layer passes on is what arrives less what it keeps; on a way without branches that arrives at the next.
+        Uses under one name (a module that calls a child twice, operations outside of modules) are added up in one line.
         """
         kinds = [k for k in KINDS if any(k in kept for kept in self.absorbed_by.values())]
         lines = [("layer", "arrives", *kinds, "passes on")]
