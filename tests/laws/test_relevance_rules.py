@@ -21,6 +21,7 @@ from minidl.explain.rules import (
     z_bounded,
     z_plus,
 )
+from minidl.ops.arithmetic import shift
 
 seeds = given(seed=st.integers(0, 10_000))
 
@@ -203,6 +204,26 @@ def test_black_pixels_get_relevance_between_bounds_and_bounds_may_be_arrays():
         lrp(lambda h: ops.affine(h, W), x, 0, rules=z_bounded(0.5, 1))
     with pytest.raises(ValueError, match=r"low must broadcast to the shape of x, \(1, 2\); got \(3,\)"):
         lrp(lambda h: ops.affine(h, W), x, 0, rules=z_bounded(np.zeros(3), 1))
+
+
+@pytest.mark.source("lrp:eq58")
+@pytest.mark.parametrize("bias", ["absorb", "redistribute", "ignore"])
+@pytest.mark.parametrize("eps", [1e-300, 1e-60, 1e-42, 1e-30, 1e30, 1e60, 1e300])
+def test_a_stabiliser_at_the_ends_of_a_type_is_its_limit_and_never_nan(eps, bias):
+    x, W = np.array([[0, 0], [1, 2], [1, -1]], np.float32), np.ones((2, 1), np.float32)  # totals of 0, 3 and 0
+    zero, more = np.zeros(1, np.float32), np.full((3, 1), 3, np.float32)
+
+    def model(h):
+        return shift(ops.affine(h, W, zero), more)  # relevance comes to the totals of 0 too
+
+    found, without = (lrp(model, x, 0, rules=rule) for rule in (epsilon(eps, bias), basic(bias)))
+    assert_law(found)
+    kept = found.absorbed_as("stabiliser") + found.absorbed_as("undefined")
+    if eps > 1:
+        np.testing.assert_allclose(kept, found.output, rtol=1e-6)
+    else:
+        np.testing.assert_allclose(kept, without.absorbed_as("undefined"), atol=1e-6)
+        np.testing.assert_allclose(found.scores[:2], without.scores[:2], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

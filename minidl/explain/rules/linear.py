@@ -9,6 +9,7 @@ and every other linear operation.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, NamedTuple
 
 from ...backend import xp
@@ -41,11 +42,18 @@ class Side(NamedTuple):
 def proportions(r: Any, z: Any, eps: float) -> tuple:
     """Relevance for a unit of contribution, r / (z + eps), then what goes to the stabiliser and what is undefined.
 
-    The stabiliser has the sign of z, and sign(0) = +1. Without one, relevance that meets z = 0 is undefined.
+    The stabiliser has the sign of z, and sign(0) = +1. Without one, relevance that meets z = 0 is undefined; so it is
+    with one that is next to nothing in the type of z.
     """
     if not eps:
         q, undefined = ratio(r, z)
         return q, None, undefined
+    info = xp(z).finfo(z.dtype)
+    small = float(info.tiny) ** 0.5
+    if not small < eps < 1 / small:  # r / eps or eps r / eps may leave the type
+        towards = z + ((z >= 0) * 2.0 - 1.0).astype(z.dtype) * z.dtype.type(min(eps, float(info.max) / 4))
+        q, undefined = ratio(r, towards)
+        return q, r - q * z - (0 if undefined is None else undefined), undefined
     eps = z.dtype.type(eps)
     stabiliser = (z >= 0) * (2 * eps) - eps  # a select would take five times as long
     q = r / (z + stabiliser)
@@ -104,6 +112,13 @@ def ones(x: Any) -> Any:
 def one_row(x: Any) -> tuple[int, ...]:
     """The shape of an array that stands for all rows of x."""
     return (1, *x.shape[1:]) if x.ndim > 1 else x.shape
+
+
+def refuse_no_number(rule: str, **settings: Any) -> None:
+    """TypeError if a setting of a rule, by its name, is no number."""
+    for name, value in settings.items():
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise TypeError(f"{rule}: {name} must be a number, got {value!r}")
 
 
 def checked_bias(bias: str) -> str:
