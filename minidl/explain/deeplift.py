@@ -14,7 +14,7 @@ from .ledger import Ledger, row_sums
 from .multipliers import Multipliers
 from .rules.nonlinear import NonlinearityRule, rescale
 from .table import Table
-from .target import Target, Traced, trace
+from .target import Target, Traced, refuse_nonfinite, trace
 
 
 def deeplift(
@@ -82,6 +82,7 @@ class _Against(NamedTuple):
 
 def _against(traced: Traced, rest: Any, table: Table, expand: bool, maxima: str, one_hot: int | None, ledger: Ledger):
     pass_ = Multipliers(traced.y, traced.x, rest, table, expand, maxima)
+    refuse_nonfinite(pass_.reference[traced.y], "deeplift", " for the reference")
     m = pass_.walk(traced.weights, ledger)
     multipliers = pass_.of_input(m)
     # one replayed row stands for all: broadcast before the weights of each row pick from it
@@ -105,9 +106,7 @@ def references_for(x: Any, reference: Any, axis: int | None, method: str) -> lis
     """The references, each as `reference_for` gives it: one, or those that lie along the axis."""
     if axis is None:
         return [reference_for(x, reference, method)]
-    reference = raw(reference)
-    if not is_array(reference):
-        reference = xp(x).asarray(np.asarray(reference, np.float64))
+    reference = numbers(x, reference, "reference", method)
     if not isinstance(axis, (int, np.integer)) or not -reference.ndim <= axis < reference.ndim:
         raise ValueError(f"{method}: axis must be an axis of reference, of shape {reference.shape}; got {axis!r}")
     count = reference.shape[axis]
@@ -117,12 +116,18 @@ def references_for(x: Any, reference: Any, axis: int | None, method: str) -> lis
     return [reference_for(x, reference[(*at, k)], method) for k in range(count)]
 
 
+def numbers(x: Any, value: Any, name: str, method: str) -> Any:
+    """A number or numbers as an array; TypeError where there are none. name: the argument's."""
+    value = raw(value)
+    array = value if is_array(value) else np.asarray(value)
+    if array.dtype.kind not in "iufb":
+        raise TypeError(f"{method}: {name} must be a number or an array of numbers, got {value!r}")
+    return array if is_array(value) else xp(x).asarray(array.astype(np.float64))
+
+
 def reference_for(x: Any, reference: Any, method: str) -> Any:
     """The reference in x's type: one row (1, ...) where it is the same for all, else x's shape."""
-    m = xp(x)
-    reference = raw(reference)
-    if not is_array(reference):
-        reference = m.asarray(np.asarray(reference, np.float64))
+    m, reference = xp(x), numbers(x, reference, "reference", method)
     one = (1, *x.shape[1:])
     same = reference.ndim < x.ndim or reference.shape[0] == 1
     try:

@@ -12,8 +12,10 @@ from ..tape import Tensor, grad
 from .deeplift import references_for
 from .explanation import Explanation, finish
 from .ledger import Ledger
-from .target import Target, answers, trace
+from .perturbation import chunk_for, in_sets
+from .target import Target, answers, refuse_nonfinite, trace
 
+METHOD = "integrated_gradients"
 ROWS = 100  # rows in one call of the model, where x has fewer: what keeps two processors busy and memory small
 
 
@@ -25,40 +27,42 @@ def integrated_gradients(
     reference: Any,
     axis: int | None = None,
     steps: int = 50,
+    chunk: int | None = None,
 ) -> Explanation:
     """(x - x0) times the gradient's mean on the straight way from x0 to x, by the midpoint rule on `steps` pieces.
 
     model, x, target: as for `lrp`; reference, axis: as for `deeplift`, a mean over several. steps: intervals of the
     rule; the scores sum to y - y0 up to the residual, which falls as 1 / steps on ReLU networks and as 1 / steps^2 on
-    smooth ones. Each step costs a gradient; memory does not grow with them.
+    smooth ones. Each step costs a gradient; memory does not grow with them. chunk: how many steps the model is asked
+    about at once, on chunk * N rows; if not given, so many that these are about 100, but one at least.
     Raises ValueError for steps below 1 and as `deeplift`.
     Source: deeplift:integrated-gradients
     """
     if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 1:
-        raise ValueError(f"integrated_gradients: steps must be an int of at least 1, got {steps!r}")
-    x, ask, output = answers(model, x, target, "integrated_gradients")
-    references = references_for(x, reference, axis, "integrated_gradients")
+        raise ValueError(f"{METHOD}: steps must be an int of at least 1, got {steps!r}")
+    x, ask, output = answers(model, x, target, METHOD)
+    at_once = max(1, ROWS // len(x)) if chunk is None else chunk_for(x, chunk, METHOD)
+    references = references_for(x, reference, axis, METHOD)
     ledger = Ledger(output)
     scores, rest_output = x * 0, output * 0
     for rest in references:
-        part = (x - rest) * _mean_gradient(model, x, target, rest, int(steps))
+        output_there = ask(xp(x).broadcast_to(rest, x.shape))
+        refuse_nonfinite(output_there, METHOD, " for the reference")
+        part = (x - rest) * _mean_gradient(model, x, target, rest, int(steps), at_once)
         ledger.meet(part)
         scores = scores + part
-        rest_output = rest_output + ask(xp(x).broadcast_to(rest, x.shape))
+        rest_output = rest_output + output_there
     scores, rest_output = scores / len(references), rest_output / len(references)
-    return finish(
-        "integrated_gradients", scores, output, ledger, expected=output - rest_output, reference_output=rest_output
-    )
+    return finish(METHOD, scores, output, ledger, expected=output - rest_output, reference_output=rest_output)
 
 
-def _mean_gradient(model: Callable, x: Any, target: Target, rest: Any, steps: int) -> Any:
-    """The mean of the gradients at the middles of the pieces; for few rows several pieces in one call."""
+def _mean_gradient(model: Callable, x: Any, target: Target, rest: Any, steps: int, at_once: int) -> Any:
+    """The mean of the gradients at the middles of the pieces, so many of them in one call."""
     m, n, total = xp(x), len(x), 0
-    at_once = max(1, ROWS // n)
     for start in range(0, steps, at_once):
         shares = [(k + 0.5) / steps for k in range(start, min(start + at_once, steps))]
         points = m.concatenate([rest + share * (x - rest) for share in shares])
-        traced = trace(model, points, repeated(target, len(shares), n), "integrated_gradients")
+        traced = in_sets(lambda p: trace(model, p, repeated(target, len(p) // n, n), METHOD), points, n, METHOD)
         g = grad(traced.y, traced.x, upstream=traced.weights)
         total = total + g.reshape(len(shares), n, *x.shape[1:]).sum(0)
     return total / steps

@@ -15,6 +15,7 @@ from ..ops.signals import ratio
 from ..tape import Tensor, grad, raw
 from .explanation import Explanation, finish
 from .ledger import Ledger, row_sums
+from .perturbation import in_sets
 from .target import Target, answers, trace
 
 METHOD = "taylor_decomposition"
@@ -75,7 +76,8 @@ class Decision:
     def __call__(self, points: Any) -> Any:
         """f at one point for each row, or at sets of them: (..., N, ...) to (..., N)."""
         sets = points.shape[: points.ndim - self.x.ndim]
-        return self.ask(points.reshape(-1, *self.x.shape[1:])).reshape(*sets, len(self.x))
+        rows = points.reshape(-1, *self.x.shape[1:])
+        return in_sets(self.ask, rows, len(self.x), METHOD).reshape(*sets, len(self.x))
 
     def slope(self, points: Any) -> tuple[Any, Any]:
         """f and df/dx at one point for each row: (N,), (N, ...)."""
@@ -142,6 +144,7 @@ class Bisection:
 
     candidates: Any
     steps: int
+    chunk: int | None
 
     def __call__(self, f: Decision) -> Iterable[tuple[Any, Any]]:
         m, candidates = xp(f.x), points_like(f.x, self.candidates, "bisection: candidates")
@@ -151,7 +154,7 @@ class Bisection:
                 f"bisection: candidates must be points like the rows of x, of shape {('M', *shape)}, "
                 f"got {candidates.shape}"
             )
-        size = max(1, NUMBERS // f.x.size)
+        size = max(1, NUMBERS // f.x.size) if self.chunk is None else self.chunk
         blocks = [candidates[i : i + size, None] for i in range(0, len(candidates), size)]  # (M, 1, ...)
         ends = [m.broadcast_to(block, (len(block), *f.x.shape)) for block in blocks]
         across = [opposite(f(end), f.output) for end in ends]
@@ -164,19 +167,20 @@ class Bisection:
             yield from zip(bisected(f, f.x, end, self.steps), found)
 
 
-def bisection(candidates: Any, steps: int = HALVINGS) -> Bisection:
+def bisection(candidates: Any, steps: int = HALVINGS, *, chunk: int | None = None) -> Bisection:
     """Roots on the segments from each row to those candidates where f has the other sign, by halving the segments.
 
     candidates: (M, ...), for example other data. A row gets a root from every candidate of the other sign; one that is
     a root itself, f(x) = 0, is its own. The root is as good as the rounding of points on the segment lets it be. Costs
-    `steps` answers of the model for each pair of a row and a candidate; pairs are taken in blocks of about a million
-    numbers, or all rows with one candidate.
-    Raises ValueError for steps below 1; when it is used, for candidates of another shape, and for rows without any
-    candidate of the other sign.
+    `steps` answers of the model for each pair of a row and a candidate. chunk: with how many candidates all rows are
+    taken at once; if not given, so many that these pairs hold about a million numbers, but one at least.
+    Raises ValueError for steps or chunk below 1; when it is used, for candidates of another shape, and for rows without
+    any candidate of the other sign.
     Erratum: lrp, text before figure 3: printed that roots are found by "interval intersection"; right: by bisection.
     Source: lrp:eq18
     """
-    return Bisection(candidates, positive(steps, "bisection: steps"))
+    chunk = None if chunk is None else positive(chunk, "bisection: chunk")
+    return Bisection(candidates, positive(steps, "bisection: steps"), chunk)
 
 
 def bisected(f: Decision, start: Any, end: Any, steps: int) -> Any:

@@ -437,6 +437,7 @@ def test_models_that_cannot_be_asked_about_variants():
     def two_rows(x):
         return ops.reshape(x, (2, -1)).sum(1)
 
-    with pytest.raises(ValueError, match=r"asked about 8 rows, variants of the 2 rows .* shape \(2,\); .*chunk=1"):
+    with pytest.raises(ValueError, match=r"asked about 8 rows, variants of the 2 rows .* \(chunk=1\)") as caught:
         occlusion(two_rows, X, window=2)
+    assert "the model answers with shape (2,)" in str(caught.value.__cause__)
     assert_close(occlusion(two_rows, X, window=2, chunk=1).scores, occlusion(total, X, window=2).scores, scale=48)

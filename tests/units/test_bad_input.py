@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from minidl import NoRule, nn, ops
-from minidl.explain import deeplift, gradient_times_input, lrp, rules, saliency
+from minidl.explain import (
+    bisection,
+    deeplift,
+    gradient_times_input,
+    integrated_gradients,
+    lrp,
+    occlusion,
+    rules,
+    saliency,
+    sampled_shapley,
+    shapley,
+    taylor_decomposition,
+)
 
 METHODS = [
     lrp,
@@ -101,6 +113,64 @@ def test_reference_of_another_shape(method):
         method(model, X, 0, reference=np.nan)
 
 
+@pytest.mark.parametrize("method", [deeplift, gradient_times_input, integrated_gradients])
+@pytest.mark.parametrize("reference, came", [(None, "None"), ("zero", "'zero'"), ([None, 1.0], r"\[None, 1.0\]")])
+def test_a_reference_that_is_no_number(method, reference, came):
+    with pytest.raises(TypeError, match=f"reference must be a number or an array of numbers, got {came}"):
+        method(model, X, 0, reference=reference)
+
+
+@pytest.mark.parametrize("method", [deeplift, integrated_gradients])
+def test_a_reference_that_the_model_answers_with_no_number(method):
+    def logarithms(x):
+        return ops.total(ops.log(x), 1)
+
+    sentence = f"{method.__name__}: the model's output for the reference holds NaN or infinite values"
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=sentence):
+        method(logarithms, X, reference=0.0)
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=sentence):
+        method(logarithms, X, reference=np.array([[0.5], [-1.0]]), axis=0)
+
+
+KNOWS_THE_BATCH = {
+    "integrated_gradients": lambda *a, **k: integrated_gradients(*a, reference=0.0, steps=7, **k),
+    "occlusion": lambda *a, **k: occlusion(*a, **k),
+    "shapley": lambda *a, **k: shapley(*a, reference=0.0, **k),
+    "sampled_shapley": lambda *a, **k: sampled_shapley(*a, reference=0.0, orders=1, rng=0, **k),
+    "taylor_decomposition": lambda *a, **k: taylor_decomposition(*a, roots=bisection(-np.eye(4)[:2] - 1, **k)),
+}
+
+
+@pytest.mark.parametrize("name, method", KNOWS_THE_BATCH.items(), ids=KNOWS_THE_BATCH)
+def test_a_target_that_knows_the_batch_is_asked_about_it_with_a_chunk_of_1(name, method):
+    weights = np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 2.0]])
+    with pytest.raises(
+        ValueError, match=rf"{name}: asked about \d+ rows, .* ask about 2 rows at a time \(chunk=1\)"
+    ) as e:
+        method(model, X, lambda y: ops.total(y * weights, 1))
+    assert "broadcast" in str(e.value.__cause__)
+    found = method(model, X, lambda y: ops.total(y * weights, 1), chunk=1)
+    np.testing.assert_allclose(found.scores, method(model, X, weights).scores, rtol=1e-12)
+
+
+def test_an_error_with_another_cause_is_not_laid_on_the_number_of_rows():
+    def broken(x):
+        if (x.data < 0.5).any():
+            raise RuntimeError("no element may be below a half")
+        return ops.affine(x, W)
+
+    with pytest.raises(RuntimeError, match="no element may be below a half"):
+        occlusion(broken, X, 0)
+
+
+@pytest.mark.parametrize("chunk", [0, 1.5, True])
+def test_chunks_are_positive_ints(chunk):
+    with pytest.raises(ValueError, match=f"integrated_gradients: chunk must be an int of at least 1, got {chunk}"):
+        integrated_gradients(model, X, 0, reference=0.0, chunk=chunk)
+    with pytest.raises(ValueError, match=f"bisection: chunk must be a positive int, got {chunk}"):
+        bisection(X, chunk=chunk)
+
+
 @pytest.mark.parametrize(
     "table, sentence",
     [
@@ -126,6 +196,11 @@ def test_a_table_without_a_row_for_a_layer():
     "make, sentence",
     [
         (lambda: rules.epsilon(0), "eps must be greater than 0 and finite, got 0; without a stabiliser use basic"),
+        (lambda: rules.epsilon(np.nan), "epsilon: eps must be greater than 0 and finite, got nan"),
+        (lambda: rules.z_bounded(np.nan, 1), "z_bounded: low holds NaN or infinite values"),
+        (lambda: rules.z_bounded(0, [1, np.inf]), "z_bounded: high holds NaN or infinite values"),
+        (lambda: rules.z_bounded(1, 0), "z_bounded: low must not be above high, got 1 and 0"),
+        (lambda: rules.z_bounded(np.array([0, 2]), 1), r"low must not be above high, got array\(\[0, 2\]\) and 1"),
         (lambda: rules.alpha_beta(2, 1), "alpha \\+ beta must be 1, got 2 \\+ 1 = 3"),
         (lambda: rules.basic(bias="drop"), "bias must be one of 'absorb', 'redistribute', 'ignore', got 'drop'"),
         (lambda: rules.rescale(near_zero=-1), "near_zero must be at least 0, got -1"),
@@ -133,6 +208,25 @@ def test_a_table_without_a_row_for_a_layer():
 )
 def test_rules_with_bad_settings(make, sentence):
     with pytest.raises(ValueError, match=sentence):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make, sentence",
+    [
+        (lambda: rules.epsilon("absorb"), "epsilon: eps must be a number, got 'absorb'"),
+        (lambda: rules.gamma("a"), "gamma: gamma must be a number, got 'a'"),
+        (lambda: rules.gamma(True), "gamma: gamma must be a number, got True"),
+        (lambda: rules.alpha_beta("2"), "alpha_beta: alpha must be a number, got '2'"),
+        (lambda: rules.alpha_beta(2, "1"), "alpha_beta: beta must be a number, got '1'"),
+        (lambda: rules.alpha_beta(2, minus_beta="1"), "alpha_beta: minus_beta must be a number, got '1'"),
+        (lambda: rules.rescale("a"), "rescale: near_zero must be a number, got 'a'"),
+        (lambda: rules.z_bounded("a", 1), "z_bounded: low must be a number or an array of numbers, got <U1"),
+        (lambda: rules.z_bounded(0, None), "z_bounded: high must be a number or an array of numbers, got object"),
+    ],
+)
+def test_rules_with_settings_that_are_no_numbers(make, sentence):
+    with pytest.raises(TypeError, match=sentence):
         make()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import is_array, xp
+from ...backend import is_array, to_numpy, xp
 from ...ops.families import split_weights
 from .linear import LinearRule, Side, checked_bias, one_row, ones
 
@@ -66,9 +66,23 @@ def z_bounded(low: Any = 0.0, high: Any = 1.0, bias: str = "ignore") -> LinearRu
     """For inputs between known bounds, such as pixels (zB): (x_i w_ij - l_i w+_ij - h_i w-_ij) / z_j R_j.
 
     low, high: numbers, or arrays that broadcast to x, in its units, with low <= x <= high. A black pixel gets relevance
-    too, for it could have been white. bias as in `basic`. Raises ValueError, when it is used, for x outside the bounds.
+    too, for it could have been white. bias as in `basic`. Raises TypeError and ValueError for bounds that are no
+    finite numbers with low <= high, and ValueError, when it is used, for x outside them.
     """
+    lowest, highest = (finite(value, name) for value, name in ((low, "low"), (high, "high")))
+    if (lowest > highest).any():
+        raise ValueError(f"z_bounded: low must not be above high, got {low!r} and {high!r}")
     return Bounded(low, high, checked_bias(bias))
+
+
+def finite(value: Any, name: str) -> np.ndarray:
+    """A bound as NumPy numbers, to look at."""
+    value = to_numpy(value)
+    if value.dtype.kind not in "iuf":
+        raise TypeError(f"z_bounded: {name} must be a number or an array of numbers, got {value.dtype}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"z_bounded: {name} holds NaN or infinite values")
+    return value
 
 
 def flat() -> LinearRule:

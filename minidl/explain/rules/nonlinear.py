@@ -7,6 +7,7 @@ from typing import Any
 
 from ...backend import xp
 from ...ops.signals import Pair, choose
+from .linear import refuse_no_number
 
 
 class NonlinearityRule:
@@ -94,8 +95,10 @@ def rescale(near_zero: float | None = None) -> NonlinearityRule:
     published code, which loses up to that much.
     Source: deeplift:rescale-rule
     """
-    if near_zero is not None and not near_zero >= 0:
-        raise ValueError(f"rescale: near_zero must be at least 0, got {near_zero!r}")
+    if near_zero is not None:
+        refuse_no_number("rescale", near_zero=near_zero)
+        if not near_zero >= 0:
+            raise ValueError(f"rescale: near_zero must be at least 0, got {near_zero!r}")
     return Rescale(near_zero)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...ops.families import split_weights
 from ...ops.signals import Pair, split
-from .linear import LinearRule, Side, checked_bias
+from .linear import LinearRule, Side, checked_bias, refuse_no_number
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def epsilon(eps: float = 1e-6, bias: str = "absorb") -> LinearRule:
     eps: greater than 0, in the units of z_j. bias as in `basic`.
     Source: lrp:eq58
     """
+    refuse_no_number("epsilon", eps=eps)
     if not 0 < eps < float("inf"):
         raise ValueError(
             f"epsilon: eps must be greater than 0 and finite, got {eps!r}; without a stabiliser use basic()"
@@ -111,8 +112,11 @@ def alpha_beta(
     if beta is not None and minus_beta is not None:
         raise ValueError(f"alpha_beta: give beta or minus_beta, got both, {beta} and {minus_beta}")
     if minus_beta is not None:
+        refuse_no_number("alpha_beta", minus_beta=minus_beta)
         beta = -minus_beta
+    refuse_no_number("alpha_beta", alpha=alpha)
     beta = 1 - alpha if beta is None else beta
+    refuse_no_number("alpha_beta", beta=beta)
     if not abs(alpha + beta - 1) <= 1e-12:
         raise ValueError(
             f"alpha_beta: alpha + beta must be 1, got {alpha} + {beta} = {alpha + beta}; "
@@ -135,6 +139,7 @@ def gamma(gamma: float = 0.25, bias: str = "absorb") -> LinearRule:
     gamma: greater than 0. Towards 0 it is the basic rule, towards infinity z+ for units above 0 and the like with z-
     for those below. No message is larger than (1 + gamma) / gamma R_j, so it needs no stabiliser. bias as in `basic`.
     """
+    refuse_no_number("gamma", gamma=gamma)
     if not 0 < gamma < float("inf"):
         raise ValueError(f"gamma: gamma must be greater than 0 and finite, got {gamma!r}; for 0 use basic()")
     return Gamma(float(gamma), checked_bias(bias))
