@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.networks import networks
+from support.tolerance import rounding
 
 from minidl import nn, ops
-from minidl.explain import deeplift
+from minidl.explain import deeplift, integrated_gradients, saliency, shapley
 from minidl.explain.rules import presets, rescale, reveal_cancel
 
 RULES = {"rescale": rescale(), "reveal-cancel": reveal_cancel()}
@@ -113,6 +114,38 @@ def test_the_presets_rule_behind_convolutions_and_behind_dense_layers():
     np.testing.assert_array_equal(mixed.scores, by_path.scores)
     for rule in RULES.values():
         assert abs(mixed.scores - deeplift(network, x, 0, reference=0.25, rules=rule).scores).max() > 1e-6
+
+
+AT_REST = {
+    "rescale": lambda *a, **k: deeplift(*a, rules=rescale(), **k),
+    "reveal-cancel": lambda *a, **k: deeplift(*a, rules=reveal_cancel(), **k),
+    "preset": lambda *a, **k: deeplift(*a, rules=presets.dense_reveal_cancel(), **k),
+    "integrated gradients": lambda *a, **k: integrated_gradients(*a, steps=5, **k),
+    "shapley": lambda *a, **k: shapley(*a, players=np.arange(12) // 3, **k),
+}
+
+
+@pytest.mark.parametrize("method", AT_REST.values(), ids=AT_REST)
+@given(seed=st.integers(0, 1000))
+def test_where_the_reference_is_the_input_nothing_contributes(method, seed):
+    x, network = dna(seed), model(seed)
+    result = method(network, x, 1, reference=x)
+    off = rounding(x.dtype, result.flow) if result.method == "shapley" else 0  # its answers are weighted and summed
+    assert (abs(result.scores).max((1, 2)) <= off).all() and (abs(result.residual) <= off).all()
+    np.testing.assert_allclose(result.reference_output, result.output, rtol=1e-13, atol=1e-14)
+    if result.multipliers is not None:
+        np.testing.assert_allclose(
+            result.multipliers, saliency(network, x, 1, signed=True).scores, rtol=1e-12, atol=1e-14
+        )
+
+
+@pytest.mark.parametrize("name", ["rescale", "reveal-cancel", "preset", "integrated gradients"])
+def test_a_reference_that_is_the_input_adds_nothing_to_the_mean_over_several(name):
+    x, network = dna(0), model(0)
+    alone = AT_REST[name](network, x, 1, reference=0.25)
+    among = AT_REST[name](network, x, 1, reference=np.stack([x, np.full(x.shape, 0.25), x, x]), axis=0)
+    np.testing.assert_allclose(among.scores, alone.scores / 4, rtol=1e-12, atol=1e-15)
+    assert abs(among.residual).max() <= abs(alone.residual).max() + 1e-12 and abs(among.scores).max() > 0
 
 
 def test_explanations_are_the_same_only_if_they_are_one_object():
