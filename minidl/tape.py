@@ -50,7 +50,8 @@ class Op:
 
     forward(*inputs)               arrays -> array
     gradient(g, y, *inputs)        one share for each input (or None, or a function that returns it)
-    relevance(r, y, *inputs)       likewise, then what the rule kept: stabiliser, undefined
+    relevance(r, y, *inputs)       likewise, then what the rule kept: stabiliser, undefined; or None where
+                                   there is no rule for such inputs
     multiplier(m, y, *inputs)      likewise, on pairs (m+, m-) and on values beside their references
     parts(y, *inputs)              the output's positive and negative difference from the reference
     simple(*inputs)                the composed function that a fused operation equals: its twin
@@ -313,6 +314,8 @@ class Tape:
                 inputs, shares = (self.twin[node],), (signal,)
             else:
                 inputs, shares = node.inputs, rule(node, signal)
+                if shares is None:
+                    raise NoRule(no_rule(node, self.pass_name, node.op.advice))
             for k, share in enumerate(shares):
                 if share is None:
                     continue

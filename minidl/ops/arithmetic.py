@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tape import NoRule, Op, Tensor, record
+from ..tape import Op, Tensor, record
 from .elementwise import power
 from .families import Sum, beside, constant, typed
 
@@ -70,6 +70,10 @@ class Product(Op):
     """
 
     asks_live = True
+    advice = (
+        "two values that both depend on the input are multiplied (or divided): write gate(signal, gate) to say which "
+        "is the signal, or explain the logit before it"
+    )
 
     def linear_in(self, live, a, b):
         """A product of numbers leaves no choice of a rule."""
@@ -83,10 +87,7 @@ class Product(Op):
 
     def relevance(self, r, y, a, b, live):
         if all(live):
-            raise NoRule(
-                f"{self!r} multiplies (or divides) two values that both depend on the input: "
-                "write gate(signal, gate) to say which is the signal, or explain the logit before it"
-            )
+            return None
         return [r if alive else None for alive in live]
 
     def multiplier(self, m, y, a, b):

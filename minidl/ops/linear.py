@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tape import NoRule, Op, Tensor, record
+from ..tape import Op, Tensor, record
 from . import fast
 from .families import Linear
 from .moves import reshape, swapaxes
@@ -72,6 +72,7 @@ class MatMul(Op):
     """
 
     asks_live = True
+    advice = "two matrices that both depend on the input are multiplied: explain one at a time"
 
     def linear_in(self, live, a, b):
         """How a relevance rule is applied: to a W directly, to W b turned around; None where there is no such rule."""
@@ -94,7 +95,7 @@ class MatMul(Op):
 
     def relevance(self, r, y, a, b, live):
         if all(live):
-            raise NoRule(f"{self!r} multiplies two matrices that both depend on the input: explain one at a time")
+            return None
         q, undefined = ratio(r, y)
         ga, gb = self.gradient(q, y, a, b)
         return (lambda: a * ga()) if live[0] else None, (lambda: b * gb()) if live[1] else None, None, undefined

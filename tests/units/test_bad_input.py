@@ -239,8 +239,20 @@ def test_softmax_says_which_layer_and_what_to_do(method):
 
 
 def test_a_product_of_two_live_signals_asks_which_is_the_gate():
-    with pytest.raises(NoRule, match=r"both depend on the input: write gate\(signal, gate\)"):
-        lrp(lambda x: (x * ops.tanh(x)).sum(1), X)
+    class Squeezed(nn.Module):
+        def forward(self, x, rng=None):
+            return x * ops.tanh(x)
+
+    class Attending(nn.Module):
+        def forward(self, x, rng=None):
+            return x @ ops.swapaxes(x, 0, 1)
+
+    sentence = r"Product in layer 0 Squeezed has no relevance rule: two values .*: write gate\(signal, gate\)"
+    with pytest.raises(NoRule, match=sentence):
+        lrp(nn.Sequential(Squeezed(), nn.Dense(4, 1, rng=0, dtype="float64")), X)
+    sentence = "MatMul in layer 0 Attending has no relevance rule: two matrices .*: explain one at a time"
+    with pytest.raises(NoRule, match=sentence):
+        lrp(nn.Sequential(Attending(), nn.Dense(2, 1, rng=0, dtype="float64")), X)
 
 
 def test_weights_that_depend_on_the_input():
