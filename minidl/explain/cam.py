@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import floor
 from typing import Any
 
@@ -29,7 +29,7 @@ def grad_cam(
     model, x, target: as for `lrp`, x (N, C, H, W) or (N, C, T). layer: its path in the model, or the module itself;
     what it computes last must be maps (N, K, h, w) or (N, K, t). relu: keep only what is positive. The map is enlarged
     linearly and is the same for all channels of x; `class_map` gives it as it is. It promises no sum.
-    Raises ValueError where no such layer was met or its output holds no maps.
+    Raises TypeError for a layer that is neither, ValueError where it was not met or its output holds no maps.
     Erratum: deeplift, section 2.3: printed without a formula, and not whether a ReLU follows; right: it does, in the
     paper cited there.
     Source: deeplift:grad-cam
@@ -64,9 +64,18 @@ def class_map(
 
 
 def _class_map(traced: Traced, layer: str | Module, relu: bool, method: str) -> Any:
-    maps = _output_of(layer, traced, method)
+    if not isinstance(layer, (str, Module)):
+        raise TypeError(f"{method}: layer must be a layer's path in the model, a str, or the module; got {layer!r}")
+    tape = Tape(traced.y, [traced.x], "gradient")
+    met = [node for node in tape.order if node.op is not None and node in tape.live and node.layer is not None]
+    if not any(_holds_maps(node, traced) for node in met):
+        raise ValueError(
+            f"{method}: needs a layer whose output is maps (N, K, ...), as convolutions make them, over an input of "
+            f"shape {traced.x.shape}; this model has none"
+        )
+    maps = _output_of(layer, met, method)
     a = maps.data
-    if a.ndim != traced.x.ndim or a.ndim < 3 or len(a) != len(traced.x.data):
+    if not _holds_maps(maps, traced):
         raise ValueError(
             f"{method}: layer {_named(layer)} gives {a.shape}, which are no maps (N, K, ...) over an input of shape "
             f"{traced.x.shape}; choose a convolution or what follows it"
@@ -77,19 +86,18 @@ def _class_map(traced: Traced, layer: str | Module, relu: bool, method: str) -> 
     return xp(small).maximum(small, 0) if relu else small
 
 
-def _output_of(layer: str | Module, traced: Traced, method: str) -> Tensor:
-    """The tensor that the layer computed last on the way from x."""
-    tape = Tape(traced.y, [traced.x], "gradient")
+def _holds_maps(node: Tensor, traced: Traced) -> bool:
+    return node.ndim == traced.x.ndim >= 3 and len(node) == len(traced.x)
+
+
+def _output_of(layer: str | Module, met: Sequence[Tensor], method: str) -> Tensor:
+    """The tensor that the layer computed last; met: what layers computed on the way from x, the last first."""
     inside = set(layer.modules().values()) if isinstance(layer, Module) else ()
-    met = {}
-    for node in tape.order:
-        if node.op is None or node not in tape.live or node.layer is None:
-            continue
+    for node in met:
         scope = node.layer
         if scope.module in inside or (isinstance(layer, str) and f"{scope.path}.".startswith(f"{layer}.")):
             return node
-        met[scope.path] = True
-    there = ", ".join(path for path in met if path) or "none"
+    there = ", ".join(dict.fromkeys(node.layer.path for node in met if node.layer.path)) or "none"
     raise ValueError(f"{method}: no layer {_named(layer)} was met on the way from x; there are {there}")
 
 

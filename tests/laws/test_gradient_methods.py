@@ -262,6 +262,23 @@ def test_layers_without_maps_are_refused(layer, sentence):
         grad_cam(network(), np.zeros((2, 2, 8, 6)), 0, layer=layer)
 
 
+@pytest.mark.parametrize("method", [grad_cam, guided_grad_cam, class_map])
+@pytest.mark.parametrize("layer", [None, 0, [nn.ReLU()]])
+def test_a_layer_is_a_path_or_a_module(method, layer):
+    with pytest.raises(TypeError, match=rf"{method.__name__}: layer must be a layer's path .*; got (None|0|\[.*\])"):
+        method(network(), np.zeros((2, 2, 8, 6)), 0, layer=layer)
+
+
+@pytest.mark.parametrize("method", [grad_cam, guided_grad_cam, class_map])
+@pytest.mark.parametrize("shape", [(2, 12), (2, 1, 3, 4)])
+def test_a_model_without_maps_is_told_so(method, shape):
+    dense = nn.Sequential(nn.Flatten(), nn.Dense(12, 4, rng=0, dtype="float64"), nn.ReLU(), nn.Dense(4, 3, rng=0))
+    with pytest.raises(
+        ValueError, match=r"needs a layer whose output is maps .* of shape \(2, .*; this model has none"
+    ):
+        method(dense, np.zeros(shape), 0, layer="1")
+
+
 def test_a_layer_that_is_used_twice_counts_where_it_is_used_last():
     conv = nn.Conv2d(2, 2, 3, padding=1, rng=0, dtype="float64")
     model = nn.Sequential(conv, nn.ReLU(), conv, nn.GlobalAvgPool())
