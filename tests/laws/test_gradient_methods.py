@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.accounts import assert_equal_scores
 from support.networks import networks
@@ -36,6 +36,26 @@ def two_layers(seed):
         return ops.affine(ops.relu(ops.affine(ops.relu(ops.affine(h, W)), V)), U)
 
     return x, (W, V, U), model
+
+
+@pytest.mark.source("deeplift:fig3", "deeplift:guided-backprop", "deeplift:deconvnet", "deeplift:saliency")
+@given(i1=st.floats(0.1, 10), i2=st.floats(0.1, 10))
+def test_the_minimum_belongs_to_the_smaller_input_or_to_i1_whichever_it_is(i1, i2):
+    assume(abs(i1 - i2) > 1e-3)
+    x = np.array([[i1, i2]])
+
+    def minimum(i):  # o = i1 - max(0, i1 - i2)
+        return i[:, 0] - ops.relu(i[:, 0] - i[:, 1])
+
+    smaller = x * (x == x.min())
+    close = {"rtol": 1e-12, "atol": 1e-12}
+    np.testing.assert_allclose(integrated_gradients(minimum, x, reference=0.0).scores, smaller, **close)
+    np.testing.assert_array_equal(gradient_times_input(minimum, x).scores, smaller)
+    np.testing.assert_array_equal(saliency(minimum, x).scores, x == x.min())
+    # the signal to the ReLU is negative, and is clipped
+    np.testing.assert_array_equal(guided_backprop(minimum, x, times_input=True).scores, [[i1, 0]])
+    np.testing.assert_array_equal(guided_backprop(minimum, x).scores, [[1, 0]])
+    np.testing.assert_array_equal(deconvnet(minimum, x).scores, [[1, 0]])
 
 
 @pytest.mark.source("deeplift:deconvnet", "deeplift:guided-backprop", "deeplift:saliency")
