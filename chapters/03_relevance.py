@@ -53,9 +53,11 @@ plt.rcParams["figure.dpi"] = 72  # small pictures keep the notebook small
 #
 # $$R_{i \leftarrow j} = \frac{c_{ij}}{\sum_h c_{hj}} R_j$$
 #
-# and differ only in what they count as a contribution, $c_{ij}$. In minidl a rule says just that, as terms $(a, V)$
-# with $c_{ij} = \sum a_i V_{ij}$. Here are five rules whole. `r` is $R_j$, and a `Side` is an amount of relevance
-# with the terms along which it is sent; alpha-beta has two.
+# (where the bias counts, it is one more $h$) and differ only in what they count as a contribution, $c_{ij}$. In minidl
+# a rule says just that, as terms $(a, V)$ with $c_{ij} = \sum a_i V_{ij}$. Here are five rules whole. `r` is $R_j$,
+# and a `Side` is an amount of relevance with the terms along which it is sent; alpha-beta has two. `by_sign` and
+# `halves` part contributions and bias by their sign; `proportions` is $R_j / z_j$ with the stabiliser, with what is
+# undefined set aside.
 
 # %%
 for rule in (Epsilon, AlphaBeta, Gamma, Bounded, Squares):
@@ -64,8 +66,8 @@ print(inspect.getsource(Side.send))
 
 # %% [markdown]
 # `Side.send` is the formula above: forward along all terms gives the denominator, the adjoint sends the quotient back.
-# Since it knows the layer only by `forward` and `adjoint`, one text serves dense layers and convolutions. Gamma,
-# bounded ($z^B$), flat and $w^2$ are not in the text; its successors added them.
+# Since it knows the layer only by `forward` and `adjoint`, one text serves dense layers and convolutions. Gamma, $z^+$
+# (as it is here, without the bias), bounded ($z^B$), flat and $w^2$ are not in the text; its successors added them.
 #
 # A unit to see them at work: pixels $x = (1, \frac12, 0)$ between 0 (paper) and 1 (ink), $w = (4, -2, -3)$, $b = 1$.
 
@@ -123,18 +125,21 @@ for name, rule in RULES.items():
     rows.append({"label": name, "ours": dict(zip(columns, values, strict=True))})
 report.record(
     "minidl:one-unit",
-    "One unit with z = 4 - 1 + 0 + 1 = 4: what each rule counts, and whom it pays",
+    f"One unit with z = {unit(x).item():g}: what each rule counts, and whom it pays",
     columns=columns,
     rows=rows,
-    note="the sum must be R = 4. Where the bias gets nothing it is not counted either: z+, zB, w^2 and flat ignore it",
+    note=f"the sum must be R = {unit(x).item():g}. Where the bias gets nothing it is not counted "
+    "either: z+, zB, w^2 and flat ignore it",
 )
 print(f"alpha -1, beta 2: {disorder(alpha_beta(-1, 2)):.0%} of the pairs out of order")
 
 # %% [markdown]
 # Read the line of $z^B$: the paper at $x_3$ gets 1.5, though it contributes nothing. Its weight is negative, and it
 # *could* have been ink; that it is not speaks for the unit. The text's example $\alpha = \beta = \frac12$ pays $x_2$
-# for speaking against it. Of the rules in the table only $w^2$ breaks the ordering, for it does not look at $x$. But
-# the text's claim is too wide: it allows any $\alpha + \beta = 1$, and with $\alpha < 0$ all pairs are turned around.
+# for speaking against it. Of the rules in the table only $w^2$ breaks the ordering: it ranks inputs by their weights,
+# not by what they contribute. Flat looks at neither and pays all alike, which the law allows. But the text's claim is
+# too wide: it allows any $\alpha + \beta = 1$, and with $\alpha < 0$ all pairs are turned around. Nor does it hold
+# where a bias turns the sign of $z_j$, which our draw leaves out.
 #
 # A rule of our own takes three lines. This one is `basic()` again; the second exercise breaks it.
 
@@ -231,7 +236,7 @@ report.record(
     columns=columns,
     rows=rows,
     note="output = what the layers keep + what the pixels get. Kept is what biases and stabilisers absorb, and what is "
-    f"undefined; of this the sum once more. Residuals: the largest of {len(many)} images",
+    f"undefined, whose sum has a column of its own. Residuals: the largest of {len(many)} images",
 )
 
 # %% [markdown]
@@ -293,10 +298,10 @@ value = hills(grid.reshape(-1, 2)).reshape(grid.shape[:2])
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.9), sharey=True, layout="constrained")
 
 
-def arrow(ax, start, way, colour, name):
-    look = {"arrowstyle": "-|>", "color": colour, "lw": 2.2, "shrinkA": 0, "shrinkB": 0}
+def arrow(ax, start, way, colour, name, lw=2.2):
+    look = {"arrowstyle": "-|>", "color": colour, "lw": lw, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", start + way, start, arrowprops=look)
-    ax.plot([], [], color=colour, lw=2.2, label=name)
+    ax.plot([], [], color=colour, lw=lw, label=name)
 
 
 for ax, title in zip(axes, ("gradient at the point", "Taylor from the nearest root"), strict=True):
@@ -307,7 +312,7 @@ for ax, title in zip(axes, ("gradient at the point", "Taylor from the nearest ro
     ax.plot(*X[0], "s", color=BLACK, ms=7)
     ax.set(title=title, xlabel="$x_1$", aspect="equal")
 arrow(axes[0], X[0], slope, BLACK, "$Df(x)$")
-arrow(axes[1], root[0], at_root, BLACK, "$Df(x_0)$")
+arrow(axes[1], root[0], at_root, BLACK, "$Df(x_0)$", lw=5)
 axes[1].plot(*np.concatenate([root, X]).T, "--", color="#e41a1c", lw=2.2, zorder=6, label="$x - x_0$, the way")
 arrow(axes[1], X[0], explained.scores[0], "#e41a1c", "$R = (x - x_0)\\, Df(x_0)$")
 axes[1].plot(*root[0], "^", color=BLACK, ms=9, zorder=7, label="nearest root $x_0$")
@@ -336,7 +341,8 @@ report.record(
         )
     ],
     figure=figure,
-    note="black dashes: the boundary f = 0. The text's figure has no numbers and no formula; the landscape is ours. "
+    note="square: the point; dots: green f > 0, blue f < 0; black dashes: the boundary f = 0. The "
+    "text's figure has no numbers and no formula; the landscape is ours. "
     "The gradient gives most to x1, for the higher hill stands there; the other class is near along x2",
 )
 
@@ -434,13 +440,15 @@ report.record(
     "minidl:roots-seen",
     "Why an 8 rather than a 3? Roots, and scores from them",
     figure=figure,
-    note="orange speaks for the 8. The sums should be f: Taylor's miss it by the residuum, LRP's by what biases keep",
+    note="its change: orange ink is added, purple ink taken away. In the scores orange speaks for the "
+    "8. The sums should be f: Taylor's miss it by the residuum, LRP's by what biases keep",
 )
 
 # %% [markdown]
-# The nearest root still resembles its 8, though for the network it is half a 3. The text warns of such roots: they
-# explain why the network minds a change that we hardly see, not what makes an 8. A root on the way to a 3 is a blend of
-# two digits such as nobody writes; the text warns of these too. LRP needs no second point.
+# The nearest root still resembles its 8, though for the network it is half a 3. The text warns that such roots give
+# decompositions without information; we would say, they explain why the network minds a change that we hardly see, not
+# what makes an 8. A root on the way to a 3 is a blend of two digits such as nobody writes; the text warns of these
+# too. LRP needs no second point.
 #
 # ### A probability has no root
 #
@@ -462,7 +470,7 @@ except ValueError as error:
 print("with it:           ", taylor_decomposition(probability, point, above_half(0), roots=nearest_root()))
 
 # %% [markdown]
-# The scores sum to 1, twice of what there is to explain: at the root the sigmoid rises with slope 1/4, so $z = 4$ is
+# The scores sum to 1, twice what there is to explain: at the root the sigmoid rises with slope 1/4, so $z = 4$ is
 # foretold as 1, but a probability can rise by one half only. Saturation makes the residuum; explain the logit if you
 # can.
 #
@@ -525,8 +533,8 @@ report.record(
 )
 
 # %% [markdown]
-# Conservation holds at every $p$. Two shares differ by the factor $(x_1 / x_2)^p$: in this window the winner has all
-# long before $p = 64$, but where two elements are closer the limit is further off, as the heatmaps show.
+# Conservation holds at every $p$. Two shares differ by the factor $(x_1 / x_2)^p$: in this window the winner has
+# nearly all from $p = 32$ on, but where two elements are closer the limit is further off, as the heatmaps show.
 #
 # ### Local renormalisation: a Taylor step on the neuron
 #
@@ -716,7 +724,8 @@ report.record(
     columns=columns,
     rows=rows,
     figure=figure,
-    note="where regions do not overlap, the image's scores sum to those of all regions; an average does not",
+    note="orange speaks for a 3. Where regions do not overlap, the image's scores sum to those of all "
+    "regions; an average does not",
 )
 
 # %% [markdown]
@@ -784,10 +793,12 @@ for id in ("minidl:roots", "lrp:mnist"):
 # %% [markdown]
 # What holds on both: where pixels are erased, the basic rule leads; the absolute gradient and the text's $\alpha =
 # \beta = \frac12$ fall behind. Where they are inverted, the signed gradient is worse than chance. What does not: on
-# MNIST the absolute gradient, not $z^B$, has the largest area under inversion. Four fifths of such an image are
-# paper, and once a third of all pixels is inverted, most of the logit is gone in whatever order: the area hardly
-# judges more than the first steps, in which the better rules are alike. With the lowest first $z^B$ stays ahead, as
-# before.
+# MNIST the absolute gradient, not $z^B$, has the largest area over the curve when pixels are inverted. Four fifths of
+# such an image are paper. In the first steps the basic rule is ahead; the area is decided later, between a tenth and a
+# half of the pixels. There the absolute gradient brings the logit below zero, $z^B$ lets it rise again, and even a
+# random order overtakes most rules: so much new ink is no digit any more. Such an area says more of the flipping than
+# of the scores. With the lowest first $z^B$ stays ahead, as before. And deconvnet, which did well enough on the small
+# digits when pixels were erased, falls furthest behind on MNIST.
 #
 # The roots on MNIST are better. Five of fifty, chosen by their residuum, miss 3 % of $f$, and the nearest root misses
 # 14 %. To get there the 8 changes by a seventh of its size: nearly the same picture, which the text warns of.

@@ -72,9 +72,9 @@ for name, data in (("training", training), ("validation", validation), ("test", 
 #
 # $$\ln\frac{P(a\,|\,\text{motif})}{P(a\,|\,\text{background})} = \sum_{t=1}^{w} \ln\frac{p_{t a_t}}{q_{a_t}}$$
 #
-# [deeplift:motif-criteria]. The text calls a match *strong* above 7 (natural logarithm). Where the letters come from
-# the motif itself, place $t$ adds $\sum_a p_{ta} \ln(p_{ta} / q_a)$ on average. The picture draws each letter as high
-# as its share in this sum. As code:
+# [deeplift:motif-criteria]. The text calls a match *strong* above 7; it prints no base, and we take the natural
+# logarithm. Where the letters come from the motif itself, place $t$ adds $\sum_a p_{ta} \ln(p_{ta} / q_a)$ on average.
+# The picture draws each letter as high as $p_{ta}$ times the sum of its place. As code:
 
 # %%
 q = np.array(BACKGROUND)
@@ -115,9 +115,9 @@ report.record(
 figure
 
 # %% [markdown]
-# GATA1 is the weaker signal: fewer of its words are strong, and random letters look like one more often. Such a
-# chance match is a real word that nobody put there. A network cannot tell it from the others, so the chapter counts
-# it like the others.
+# GATA1 is the weaker signal: fewer of its words are strong, and random letters look like one more often. Such a chance
+# match is a real word that nobody put there. A network cannot tell it from the others, so figure 5 and the five
+# properties count it like the others; where we measure noise, it counts as noise.
 #
 # ## 2. A network and its three tasks
 #
@@ -276,7 +276,7 @@ print("and the reference itself gets the probabilities", dict(zip(TASKS, of_refe
 # %% [markdown]
 # By the logit a word keeps most of its worth in company, and two or three words add up. By the probability it loses
 # most of it. The last line is a warning for later: the expected letter is not a sequence, no such input was trained
-# on, and the network may well believe to see something in it.
+# on, and the network may well believe that it sees something there.
 #
 # ## 4. Importance against log-odds: the text's figure 5
 #
@@ -300,7 +300,7 @@ def of_matches(motif):
 matches = {motif: of_matches(motif) for motif in MOTIFS}
 
 # %% [markdown]
-# The text asks for five properties. A match to TAL1 should get (1) much on task 2, which is TAL1, and (2) nothing on
+# The text asks for five properties. A match to TAL1 should get (1) much on task 2, which is TAL1, and (2) little on
 # task 1, which is GATA1; (3) more if it is stronger; (4) much on task 0, *both*; and there (5) more in sequences with
 # both motifs than in sequences with TAL1 only. For GATA1 likewise. Look for them: each row is a method, each column a
 # task, each dot a match; strong ones lie right of the dotted line.
@@ -378,16 +378,16 @@ figure
 # them overlap a word of GATA1, or contain a part of a word of TAL1.)
 #
 # The text's statement holds: guided backpropagation misses no match to TAL1; gradient, integrated gradients and
-# Rescale miss some; RevealCancel on the dense layer mends nearly all of that. The text has no misses left there, we
-# have a few. The second column explains most of them: they are in sequences in which the network itself sees only one
-# motif. There TAL1 really did not help.
+# Rescale miss some, integrated gradients the most; RevealCancel on the dense layer mends nearly all of that. The text
+# has no misses left there, we have a few. The second column explains most of them: they are in sequences to which the
+# network does not say yes. Where it does not see GATA1, TAL1 is no reason to.
 #
 # Task 0 is like the minimum of the text's figure 3: both inputs are needed, and a method that follows only the
 # smaller one says nothing of the other. That is what RevealCancel was made for.
 #
 # ### The five properties as numbers
 #
-# A picture of three thousand dots can be read in many ways. `criteria` takes means over the strong matches instead
+# A picture of thousands of dots can be read in many ways. `criteria` takes means over the strong matches instead
 # [deeplift:motif-criteria]. Methods have scales of their own, so (2), (4) and (5) are given as shares of (1), and (3)
 # is a rank correlation.
 
@@ -412,8 +412,8 @@ report.record(
     "The five properties of section 4.2, for strong matches",
     columns=columns,
     rows=rows,
-    note="paper: its verdicts in words, on its figure for TAL1. (1): mean importance in units of the logit; (2), (4), "
-    "(5): as shares of (1)",
+    note="paper: its verdicts in words, on its figure for TAL1 (for the failure to see cooperativity it prints (4), "
+    "which in its own list is (5)). (1): mean importance in units of the logit; (2), (4), (5): as shares of (1)",
 )
 
 # %% [markdown]
@@ -442,6 +442,21 @@ for name, scores in explained.items():
     size = abs(scores[BOTH, both].sum(1))
     values = of_all[name], of_gata1[name], size[~inside[both]].sum() / size.sum()
     rows.append({"label": name, "paper": PRINTED.get(name), "ours": dict(zip(columns, values, strict=True))})
+MORE = run.pick(smoke=2, quick=50, full=100)  # is it the number of steps that integrated gradients lack?
+method, options = METHODS["integrated gradients-10"]
+
+
+def finer():
+    return {"scores": in_chunks(method, model, test.x[both], BOTH, **options | {"steps": MORE}).scores}
+
+
+scores = run.cached("scores-more-steps", finer)["scores"]
+size, values = abs(scores.sum(1)), []
+for motif in ("TAL1", "GATA1"):
+    places, odds = best_matches(log_odds(test.x[both], MOTIFS[motif]), 5)
+    values.append(false_negatives(importance(scores, places, len(MOTIFS[motif])), odds))
+values.append(size[~inside[both]].sum() / size.sum())
+rows.append({"label": f"integrated gradients-{MORE}", "ours": dict(zip(columns, values, strict=True))})
 report.record(
     "minidl:dna-variants",
     "Misses and noise on task 0, in sequences with both motifs",
@@ -458,9 +473,9 @@ report.record(
 # ## 5. One sequence, letter by letter: the text's figure 6
 #
 # Letters as high as their scores, for task 0 [deeplift:fig6]. The sequence is not a typical one. Like the text's it
-# shall have one word of each motif, and a weak chance match to TAL1 near by. Of those that the network is right about
-# we take the one in which Rescale gives the word of TAL1 the least: an example of what Rescale can miss. (The text does
-# not say how it chose.)
+# should have one word of each motif, and a weak chance match to TAL1 near by. Of those that the network is right about
+# we take the one in which Rescale gives the word of TAL1 the least: an example of what Rescale can miss. (The text
+# does not say how it chose.)
 
 # %%
 WINDOW, WEAK = 70, -6  # letters in the picture; log-odds that a chance match has at least
@@ -511,14 +526,21 @@ for label, motif, at in spans:
     totals = [explained[name][BOTH, n, :, at : at + width].sum() for name in SHOWN]
     values = log_odds(test.x[[n]], MOTIFS[motif])[0, at], *totals
     rows.append({"label": f"{label} at {at}", "ours": dict(zip(columns, values, strict=True))})
+cut = test.x[[n]].copy()
+for s in test.sites[n]:
+    if s.motif == "TAL1":
+        cut[0, :, s.start : s.stop] = [[0], [0], [0], [1]]  # T over the word
+with_word, without = (model(x).data[0, BOTH] for x in (test.x[[n]], cut))
+print(f"the logit of both motifs: {with_word:.2f}, and with T written over the word of TAL1: {without:.2f}")
 report.record(
     "deeplift:fig6",
     "Which letters say that both motifs are there? Letter height is the score on task 0 (logit)",
     columns=columns,
     rows=rows,
     figure=figure,
-    note="boxes: blue a word of GATA1, green a word of TAL1, as in the text; grey the best match to TAL1 between the "
-    "words, by chance, which the text underlines in red. Each method has its own scale. Table: sums over the letters",
+    note="boxes: blue a word of GATA1, green a word of TAL1, as in the text; grey the best match to TAL1 outside "
+    "the words (see its log-odds: hardly a match), in the place of the one that the text underlines in red. Each "
+    "method has its own scale. Table: sums over the letters",
 )
 figure
 
@@ -587,19 +609,20 @@ report.record(
     columns=columns,
     rows=rows,
     figure=figure,
-    note=f"figure: the sequence of figure 6. Mutagenesis takes {3 * LENGTH} forward passes for each sequence, DeepLIFT "
+    note=f"figure: the sequence of figure 6; purple: the logit would fall; white in each column: the letter there; "
+    f"each picture by its own scale. Mutagenesis takes {3 * LENGTH} forward passes for each sequence, DeepLIFT "
     f"a forward and a backward one; what they say of all letters correlates by {alike.mean():.2f} (mean over "
     f"{len(both)} sequences with both motifs). Table: mean scores of TAL1's words in these, by how many there are",
 )
 figure
 
 # %% [markdown]
-# Both point at the same letters of the words. They differ between the words, where DeepLIFT compares with the
-# expected letters and mutagenesis with the sequence itself, and they differ in size. The table says why, and it is
-# the saturation of the text's figure 1. With one word of TAL1, all hangs on each of its letters, and each mutation
-# counts in full. With two words either would do: no single mutation hurts much, and to mutagenesis both together are
-# worth a fraction of what the one was. Contributions are shares of one sum. A word gets less in company, but together
-# the words keep far more.
+# Both point at the same letters of the words. They differ between the words, where DeepLIFT compares with the expected
+# letters and mutagenesis with the sequence itself, and they differ in size. With one word of TAL1 each of its letters
+# is needed, and mutagenesis counts the same loss once for every letter, as occlusion counted the minimum twice in
+# chapter 04. With two words either would do: no single mutation hurts much, and to mutagenesis both together are worth
+# a fraction of what the one was. That is the saturation of the text's figure 1. Contributions are shares of one sum: a
+# word gets less in company, but the words together keep a larger part of what the one had.
 #
 # ## 7. Which reference?
 #
@@ -642,8 +665,8 @@ for count in (1, 20):
 print(against["shuffles: 20"])
 
 # %% [markdown]
-# The references are taken one after the other, so memory does not grow with their number. One could also put all
-# pairs of sequence and reference into one large batch. It gives the same scores, at a price:
+# The references are taken one after the other, so memory hardly grows with their number. One could also put all pairs
+# of sequence and reference into one large batch. It gives the same scores, at a price:
 
 # %%
 many = np.tile(x, (20, 1, 1))
@@ -687,7 +710,7 @@ report.record(
 #
 # ## At full scale
 #
-# The text's own size, 8000 sequences of 200 letters, takes some minutes:
+# Sequences of the text's length, 200 letters, and 8000 of them (the number is from its supplement), take some minutes:
 #
 #     minidl reproduce 05 --scale full
 #
@@ -715,8 +738,8 @@ for id in ("deeplift:genomics-model", "deeplift:fig5", "deeplift:motif-criteria"
 #
 # 1. **Predict.** Write T over the words of GATA1 in the sequence of figure 6: `cut = test.x[[n]].copy()`, then for
 #    each `s` in `test.sites[n]` with `s.motif == "GATA1"`: `cut[0, :, s.start : s.stop] = [[0], [0], [0], [1]]`. What
-#    becomes of the total score of TAL1's word on task 2, and what on task 0? Write down two numbers. Then explain
-#    `cut` by `deeplift` with the options of *DeepLIFT-fc-RC-conv-RS*.
+#    becomes of the total score of TAL1's word on task 2, and what on task 0? Write down two numbers (the two logits
+#    will tell why). Then explain `cut` by `deeplift` with the options of *DeepLIFT-fc-RC-conv-RS*.
 # 2. **Break.** In section 6 change `there = (e.hypothetical * x)` to `there = (e.multipliers * x)`. The assertion
 #    fails. Which term of the formula for $h$ is missing, and with which reference would nothing be missing? Does the
 #    law that `print(e)` shows still hold?
@@ -724,4 +747,5 @@ for id in ("deeplift:genomics-model", "deeplift:fig5", "deeplift:motif-criteria"
 #    window=10, stride=1, fill=expected)`, from `minidl.explain`. It gives its whole score to each of a place's four
 #    letters, so divide by four before you sum over a match. Graded by a law: on a linear model, `lambda x:
 #    ops.affine(ops.reshape(x, (len(x), -1)), W)`, and with `window=1`, the score of each place must be DeepLIFT's,
-#    summed over its letters. Then let it into figure 5b: does it miss words of TAL1 where the network says yes?
+#    summed over its letters. Then let it into figure 5b, by `explained["occlusion"] = np.stack([... / 4 for k in
+#    range(3)])` before `of_matches` is called: does it miss words of TAL1 where the network says yes?
