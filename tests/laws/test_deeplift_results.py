@@ -12,6 +12,7 @@ from support.tolerance import rounding
 from minidl import nn, ops
 from minidl.explain import deeplift, integrated_gradients, saliency, shapley
 from minidl.explain.rules import presets, rescale, reveal_cancel
+from minidl.nn.models import deeplift_genomics
 
 RULES = {"rescale": rescale(), "reveal-cancel": reveal_cancel()}
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -170,10 +171,10 @@ def test_memory_does_not_grow_with_the_number_of_references():
 
 @pytest.mark.slow
 def test_a_hundred_sequences_against_twenty_references_stay_far_below_a_gigabyte():
-    network, x = nn.models.deeplift_genomics(), dna(0, n=100, length=200).astype(np.float32)
+    network, x = deeplift_genomics().eval(), dna(0, n=100, length=200).astype(np.float32)
     references = np.stack([dna(seed, n=100, length=200) for seed in range(20)]).astype(np.float32)
     tracemalloc.start()
-    deeplift(network.eval(), x, 0, reference=references, axis=0, rules=presets.dense_reveal_cancel())
+    deeplift(network, x, 0, reference=references, axis=0, rules=presets.dense_reveal_cancel())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 250e6  # measured: 53 MB; a layer's values are 4 MB for one reference, and 80 for all of them
