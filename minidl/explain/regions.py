@@ -16,17 +16,16 @@ def split_regions(
     """Regions of one size that cover an image, and where they lie.
 
     image: (C, H, W). size, stride: ints or pairs, in pixels; the stride is the size if not given. Where the stride does
-    not lead to the border, the last regions are moved back to end there. Returns the regions (K, C, h, w), row by row,
+    not lead to the border, the last regions are moved back to end there; a stride beyond the size leaves out what lies
+    between regions. Returns the regions (K, C, h, w), row by row,
     and their upper left corners (K, 2), row and column.
-    Raises ValueError for an image of other axes, or smaller than a region, and for a stride that leaves gaps.
+    Raises ValueError for an image of other axes, or smaller than a region.
     Source: lrp:sub-regions
     """
     (h, w), image = pair(size, "split_regions: size"), image if is_array(image) else np.asarray(image)
     steps = (h, w) if stride is None else pair(stride, "split_regions: stride")
     if image.ndim != 3 or image.shape[1] < h or image.shape[2] < w:
         raise ValueError(f"split_regions: image must be (C, H, W), of at least {h} x {w} pixels, got {image.shape}")
-    if any(side < min(step, length) for side, step, length in zip((h, w), steps, image.shape[1:])):
-        raise ValueError(f"split_regions: stride must be at most the size, {(h, w)}, to leave nothing out, got {steps}")
     rows, columns = (
         sorted({*range(0, length - side, step), length - side})
         for length, side, step in zip(image.shape[1:], (h, w), steps)

@@ -42,14 +42,16 @@ def test_a_pixel_gets_the_mean_of_the_regions_that_cover_it(seed, h, w, count):
 @given(seed=seeds, size=st.tuples(sides, sides), stride=st.tuples(sides, sides))
 def test_regions_lie_where_their_corners_say_and_cover_the_image(seed, size, stride):
     image = np.random.default_rng(seed).normal(size=(2, 7, 6))
-    stride = tuple(map(min, stride, size))
     regions, corners = split_regions(image, size, stride)
     assert len({tuple(c) for c in corners.tolist()}) == len(regions)
     for region, (i, j) in zip(regions, corners):
         np.testing.assert_array_equal(region, image[:, i : i + size[0], j : j + size[1]])
     covered = average_regions(np.ones_like(regions), corners, image.shape) > 0
-    assert covered.all()
-    assert_close(average_regions(regions, corners, image.shape), image)
+    # a stride beyond the size leaves gaps, but never at the border
+    assert covered[:, [0, -1]][:, :, [0, -1]].all()
+    if stride[0] <= size[0] and stride[1] <= size[1]:
+        assert covered.all()
+        assert_close(average_regions(regions, corners, image.shape), image)
 
 
 def test_the_last_regions_are_moved_back_to_the_border():
@@ -90,10 +92,6 @@ def test_regions_keep_their_type_and_array_module(xp):
         (
             lambda: split_regions(np.zeros((1, 5, 5)), 2, (1, 2, 3)),
             r"stride must be a positive int or two .*\(1, 2, 3\)",
-        ),
-        (
-            lambda: split_regions(np.zeros((1, 5, 5)), 2, (1, 3)),
-            r"stride must be at most .*, \(2, 2\), .* got \(1, 3\)",
         ),
         (
             lambda: average_regions(np.zeros((2, 1, 2, 2)), np.zeros((2, 2), int), (3, 5, 5)),
