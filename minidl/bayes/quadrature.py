@@ -17,7 +17,7 @@ from .estimators import Function, Values
 
 __all__ = ["Exact", "exact", "expectation", "gauss_hermite"]
 
-ORDERS = 128, 256, 512, 1024  # fewer, and sin(10x)^2 may look settled; more, and the nodes take seconds
+ORDERS = 128, 256, 512, 1024  # nodes of the rules; 2048 of them would take seconds to find
 
 
 @dataclass(frozen=True)
