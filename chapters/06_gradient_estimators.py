@@ -328,8 +328,8 @@ figure
 # $k = \sigma$, seen through another unit of length, so only $k\sigma$ decides who is ahead: how many waves the
 # Gaussian covers. Well below one radian $f$ is nearly straight. Its slope is nearly constant, so the pathwise estimator
 # hardly scatters for $\mu$, and its bend is next to nothing, so the characteristic function hardly scatters for
-# $\sigma$. As $k\sigma$ grows, slopes grow with $k$ and bends with $k^2$, and
-# the variances with $k^2$ and $k^4$, while $f$ itself stays within $\pm 1$ and the score function does not notice.
+# $\sigma$. Above it slopes grow with $k$, bends with $k^2$, and the variances with $k^2$ and $k^4$, while $f$ itself
+# stays within $\pm 1$ and the score function does not notice.
 #
 # The score function pays elsewhere. It divides by $\sigma$, and looks for a slope in values that differ less and less:
 # as $\sigma$ falls its variance for $\mu$ grows like $f(\mu)^2 / \sigma^2$. In the figure $f(0) = 0$ hides that. At
