@@ -1,4 +1,8 @@
-"""A million samples of each gradient estimator, float64 on both sides, against torch with the same f and formula."""
+"""A million samples of each gradient estimator, float64 on both sides, against torch with the same f and formula.
+
+The polynomial measures the estimators. The sine measures mostly the sine: without AVX-512 NumPy takes it number by
+number in float64, three times as slow as torch, and a derivative of it takes one more.
+"""
 
 from __future__ import annotations
 

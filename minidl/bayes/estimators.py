@@ -118,8 +118,8 @@ def slopes(f: Function, x: Any, caller: str) -> tuple[Any, Any]:
 def score_function(f: Function, mu: float, sigma: float, n: int, rng: Any, baseline: float | str = 0.0) -> Estimate:
     """Estimate d/dmu and d/dsigma of E f(x), x ~ N(mu, sigma^2), from values of f alone: f may have jumps.
 
-    f: a function of an array (m,) that returns m numbers, each of one element; it is called on blocks of samples, also
-    from a second thread. mu, sigma: numbers. n: the number of samples. rng: a Generator or an int; the three estimators
+    f: a function of a float64 array (m,) that returns m numbers, each of one element; it is called on blocks of
+    samples, also from a second thread. mu, sigma: numbers. n: the number of samples. rng: a Generator or an int; the three estimators
     draw the same x from it. baseline: what is subtracted from f (a control variate), a number chosen without looking at
     the samples; or "mean", for each sample the mean of f over the OTHERS, which keeps the estimate unbiased: the mean
     over all would make it (n - 1) / n of what it should be. Samples then depend on one another through that mean, so
