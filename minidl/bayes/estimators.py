@@ -119,11 +119,11 @@ def score_function(f: Function, mu: float, sigma: float, n: int, rng: Any, basel
     """Estimate d/dmu and d/dsigma of E f(x), x ~ N(mu, sigma^2), from values of f alone: f may have jumps.
 
     f: a function of a float64 array (m,) that returns m numbers, each of one element; it is called on blocks of
-    samples, also from a second thread. mu, sigma: numbers. n: the number of samples. rng: a Generator or an int; the three estimators
-    draw the same x from it. baseline: what is subtracted from f (a control variate), a number chosen without looking at
-    the samples; or "mean", for each sample the mean of f over the OTHERS, which keeps the estimate unbiased: the mean
-    over all would make it (n - 1) / n of what it should be. Samples then depend on one another through that mean, so
-    the standard error is right up to terms that are 1 / n of it; f is evaluated twice.
+    samples, also from a second thread. mu, sigma: numbers. n: the number of samples. rng: a Generator or an int; the
+    three estimators draw the same x from it. baseline: what is subtracted from f (a control variate). A number must be
+    chosen without looking at the samples. "mean" is for each sample the mean of f over the OTHERS, so the estimate
+    stays unbiased; the mean over all would make it (n - 1) / n of what it should be. Samples depend on one another
+    through that mean, and the standard error is right up to terms that are 1 / n of it. f is then evaluated twice.
     Raises TypeError or ValueError for a bad argument, for f that does not give one number a sample, or gives NaN.
     Erratum: gal, eq 3.3: printed E[f(x)] and df/dx dx/dtheta, I_2, to the right of the equation; right: the equation
     is I(theta) = d/dtheta of the integral of f(x) p(x), the rest is a handwritten note.

@@ -53,8 +53,8 @@ def gauss_hermite(n: int) -> tuple[np.ndarray, np.ndarray]:
 def expectation(h: Function, mu: float, sigma: float, tolerance: float = 1e-10) -> float:
     """E h(x) for x ~ N(mu, sigma^2).
 
-    h: a function of a NumPy array (n,) that returns n numbers. tolerance: how far two rules, one of twice the nodes of the
-    other, may differ, relative to E |h|.
+    h: a function of a NumPy array (n,) that returns n numbers. tolerance: how far two rules, one of twice the nodes of
+    the other, may differ, relative to E |h|.
     Raises ValueError for sigma not above 0, and if no two rules up to 1024 nodes agree: h then has a corner or a jump,
     or oscillates too fast.
     """
