@@ -180,7 +180,9 @@ def convolve_back(g, W, stride, widths, shape):
 
 
 def product(a, b):
-    """a @ b; a large one in two halves of its longer side, one for each thread."""
+    """a @ b; stacked rows as one matrix, and a large product in two halves of its longer side, one for each thread."""
+    if a.ndim > 2 and b.ndim == 2:
+        return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     if a.ndim != 2 or b.ndim != 2 or (work := len(a) * b.size) <= SMALL:
         return a @ b
     m = xp(a)

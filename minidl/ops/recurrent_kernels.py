@@ -13,12 +13,14 @@ from ..backend import xp
 from . import fast
 
 LARGE = 5e5  # multiplications of one step from which two threads pay
+WIDTH = 64  # columns of U in a block: side by side in memory, few of them at a time are multiplied faster than all
 
 
 def each(m, work, n, U):
     """Call work with all n sequences, or on two threads with half of them each; by the sizes alone."""
-    large = m is np and n > 1 and n * U.size >= LARGE
-    threads.run(work, [slice(0, (n + 1) // 2), slice((n + 1) // 2, n)] if large else [slice(0, n)])
+    half = (n + 7) // 8 * 4  # BLAS takes four rows at a time
+    large = m is np and n > half and n * U.size >= LARGE
+    threads.run(work, [slice(0, half), slice(half, n)] if large else [slice(0, n)])
 
 
 def at(masks, t, rows):
@@ -26,17 +28,21 @@ def at(masks, t, rows):
     return None if masks is None else masks[:, t % masks.shape[1], rows]
 
 
-def times(h, U, masks):
-    """h U, (N, H) to (N, gates H); each mask on h for its part of the gates."""
-    if masks is None:
-        return fast.product(h, U)
-    if len(masks) == 1:
-        return fast.product(h * masks[0], U)
-    return joined(xp(h).matmul(h * masks, parted(U, len(masks))))
+def blocks(U, masks):
+    """The columns of U in blocks (P, H, width), each in one piece of memory: one for each mask, or narrow ones."""
+    gates, columns = 1 if masks is None else len(masks), U.shape[1]
+    count = gates if gates > 1 or columns % WIDTH else columns // WIDTH
+    return xp(U).ascontiguousarray(parted(U, count))
 
 
-def times_back(d, U, masks):
-    """The adjoint of `times` in h: d (N, gates H) to (N, H). U: transposed, in memory."""
+def add_product(z, h, U, masks):
+    """z += h U: z (n, gates H), h (n, H), U in blocks; each mask (n, H) on h for its part of the gates."""
+    part = parted(z, len(U))
+    part += xp(h).matmul(h if masks is None else h * masks, U)
+
+
+def product_back(d, U, masks):
+    """The adjoint of h U in h: d (n, gates H) to (n, H). U: transposed, in one piece of memory."""
     if masks is None:
         return fast.product(d, U)
     if len(masks) == 1:
@@ -45,14 +51,9 @@ def times_back(d, U, masks):
     return (xp(d).matmul(parted(d, len(masks)), gates) * masks).sum(0)
 
 
-def parted(a, gates):
-    """(n, gates H) as (gates, n, H)."""
-    return a.reshape(len(a), gates, -1).transpose(1, 0, 2)
-
-
-def joined(a):
-    """(gates, n, H) as (n, gates H)."""
-    return a.transpose(1, 0, 2).reshape(a.shape[1], -1)
+def parted(a, count):
+    """(n, count width) as (count, n, width), the same memory."""
+    return a.reshape(len(a), count, -1).transpose(1, 0, 2)
 
 
 def weights(h, y, dz, masks):
@@ -62,8 +63,8 @@ def weights(h, y, dz, masks):
     if masks is None:
         return fast.product(before.reshape(steps * n, -1).T, dz.reshape(steps * n, width))
     gates = dz.reshape(steps * n, len(masks), -1).transpose(1, 0, 2)
-    masks = before * masks
-    return joined(m.stack([fast.product(b.reshape(steps * n, -1).T, d) for b, d in zip(masks, gates)]))
+    parts = [fast.product((before * k).reshape(steps * n, -1).T, d) for k, d in zip(masks, gates)]
+    return parts[0] if len(parts) == 1 else m.concatenate(parts, 1)
 
 
 def start(m, y, *state):
@@ -78,14 +79,16 @@ def rnn(z, U, h, masks, alive, f):
     """y (T, N, H) for z (T, N, H), and itself for the way back. f: the non-linearity."""
     m = xp(z)
     y = m.empty(z.shape, m.result_type(z, U, h))
-    (first,) = start(m, y, h)
+    y[...] = z
+    (first,), V = start(m, y, h), blocks(U, masks)
 
     def work(rows):
         last = first[rows]
         for t in range(len(z)):
-            new = f(z[t, rows] + times(last, U, at(masks, t, rows)))
-            y[t, rows] = new if alive is None else m.where(alive[t, rows], new, last)
-            last = y[t, rows]
+            new = y[t, rows]
+            add_product(new, last, V, at(masks, t, rows))
+            new[...] = f(new) if alive is None else m.where(alive[t, rows], f(new), last)
+            last = new
 
     each(m, work, z.shape[1], U)
     return y, y
@@ -105,7 +108,7 @@ def rnn_back(g, y, U, masks, alive, slope):
             back += g[t, rows]
             d = dz[t, rows]
             d *= back
-            below = times_back(d, Ut, at(masks, t, rows))
+            below = product_back(d, Ut, at(masks, t, rows))
             back[...] = below if alive is None else below + back * ~alive[t, rows]
 
     each(m, work, y.shape[1], U)
@@ -124,7 +127,7 @@ def lstm(z, U, h, c, masks, alive):
     y = m.empty((steps + 1, n, H), m.result_type(z, U, h, c))
     half = m.full(4 * H, 0.5, y.dtype)
     half[3 * H :] = 1
-    gates, V = z * half, U * half
+    gates, V = z * half, blocks(U * half, masks)
     cells, bent = m.empty_like(y), m.empty((steps, n, H), y.dtype)
     first, cells[0] = start(m, y, h, c)
 
@@ -132,7 +135,7 @@ def lstm(z, U, h, c, masks, alive):
         last, before = first[rows], cells[0, rows]
         for t in range(steps):
             a = gates[t, rows]
-            a += times(last, V, at(masks, t, rows))
+            add_product(a, last, V, at(masks, t, rows))
             m.tanh(a, out=a)
             opens = a[:, : 3 * H]
             opens *= 0.5
@@ -181,7 +184,7 @@ def lstm_back(g, kept, U, masks, alive):
                 d = part[t]
                 d *= signal
             c *= f[t]
-            below = times_back(dz[t, rows], Ut, at(masks, t, rows))
+            below = product_back(dz[t, rows], Ut, at(masks, t, rows))
             h[...] = below if alive is None else below + h * ~alive[t, rows]
 
     each(m, work, n, U)
