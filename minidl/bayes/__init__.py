@@ -14,6 +14,18 @@ _WHERE = {
     "discrete": ("DiscreteEstimate", "score_bernoulli", "score_categorical"),
     "quadrature": ("Exact", "exact", "expectation"),
     "proposition": ("Proposition1", "proposition_1"),
+    "variational": (
+        "categorical_log_likelihood", "dropout_objective", "euclidean_error", "gaussian_log_likelihood",
+        "minimise_divergence", "objective", "penalty", "quadratic_kl", "train_with_dropout",
+    ),
+    "kl": ("Sandwich", "bernoulli_kl", "bernoulli_kl_bounds", "discrete_kl", "gaussian_kl", "log_uniform_kl"),
+    "scales": ("length_scale", "precision", "weight_decay"),
+    "predict": ("mc_predict",),
+    "uncertainty": (
+        "dogs_and_cats", "linear_calibration", "most_informative", "mutual_information", "percentiles",
+        "predictive_covariance", "predictive_entropy", "predictive_log_likelihood", "predictive_log_probability",
+        "predictive_mean", "predictive_variance", "sample_labels", "second_moment", "variation_ratio",
+    ),
 }  # fmt: skip
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted([*_WHERE, *_MODULE])
