@@ -25,7 +25,7 @@ __all__ = ["GRU", "LSTM", "RNN", "Masks", "detach"]
 class Masks(NamedTuple):
     """The masks of one call: constants, or None where nothing is dropped.
 
-    inputs: (K, S, N, n_in), recurrent: (K, S, N, H), outputs: (S, N, H). K = 1 for all gates, or the number of gates if
+    inputs: (K, N, S, n_in), recurrent: (K, N, S, H), outputs: (N, S, H). K = 1 for all gates, or the number of gates if
     each has its own; S = 1 for all steps, or the number of steps if each has its own.
     """
 
@@ -92,19 +92,20 @@ class Recurrent(Module):
         n, steps, _ = x.shape
         state, alive = self._state(state, n, x), self._alive(lengths, n, steps, x)
         masks = self.masks(n, steps, rng)
-        z = inputs(ops.swapaxes(x, 0, 1), self.W, self.b, masks.inputs)
+        z = inputs(x, self.W, self.b, masks.inputs)
         y = self.cell(z, state, masks.recurrent, alive)
-        outputs = y[:steps]
+        outputs = y[:, :steps]
         if masks.outputs is not None:
             outputs = ops.multiply(outputs, masks.outputs)
         if alive is not None:
             outputs = ops.multiply(outputs, alive)
-        outputs = ops.swapaxes(outputs, 0, 1)
-        last = (y[steps - 1], *(y[k] for k in range(steps, len(y))))
-        return (outputs, last if self.states > 1 else last[0]) if both else outputs
+        if not both:
+            return outputs
+        last = tuple(y[:, k] for k in range(steps - 1, y.shape[1]))
+        return outputs, last if self.states > 1 else last[0]
 
     def cell(self, z: Any, state: tuple, masks: Any, alive: Any) -> Any:
-        """All steps from z = x W + b, (T, N, gates H): (T, N, H) and below it what else the last state holds."""
+        """All steps from z = x W + b, (N, T, gates H): (N, T, H), and behind it what else the last state holds."""
         raise NotImplementedError
 
     def masks(self, n: int, steps: int, rng: np.random.Generator | None = None) -> Masks:
@@ -116,7 +117,7 @@ class Recurrent(Module):
                 return None
             if rng is None:
                 return backend.xp(self.W.data).full((gates, 1, 1, 1), 1 - p, self.W.dtype)
-            return bernoulli(rng, (n, gates, times, width), p, self.scaled, self.W).transpose(1, 2, 0, 3)
+            return bernoulli(rng, (n, gates, times, width), p, self.scaled, self.W).swapaxes(0, 1)
 
         drawn = draw(self.p_in, gates, self.n_in), draw(self.p_recurrent, gates, self.n_hidden)
         outputs = draw(self.p_out, 1, self.n_hidden)
@@ -130,11 +131,11 @@ class Recurrent(Module):
         return tuple(state) if self.states > 1 else (state,)
 
     def _alive(self, lengths: Any, n: int, steps: int, x: Any) -> Any:
-        """Whether a step still belongs to its sequence, (T, N, 1); None if all do."""
+        """Whether a step still belongs to its sequence, (N, T, 1); None if all do."""
         if lengths is None:
             return None
         lengths = door.lengths(self, lengths, n, steps)
-        alive = np.arange(steps)[:, None, None] < lengths[:, None]
+        alive = np.arange(steps)[:, None] < lengths[:, None, None]
         return None if alive.all() else backend.xp(raw(x)).asarray(alive)
 
 

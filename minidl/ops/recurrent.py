@@ -1,12 +1,12 @@
-"""Recurrent cells over whole sequences. Here time is the FIRST axis, (T, N, ...): a step is one block of memory.
+"""Recurrent cells over whole sequences (N, T, ...).
 
 z = x W + b is computed for all steps by one product before the loop; what is left to do step after step are the
 product h_{t-1} U and the cell. `unrolled` does it with plain operations, for any cell; `rnn` and `lstm` run fused
 loops (`recurrent_kernels.py`) that name the unrolled form as their twin.
 
-Masks are constants (K, S, N, width), each of the N sequences has its own. K = 1: one mask for all gates (tied weights);
-K = the number of gates: one for each (untied weights). S = 1: one mask at every step, which is a draw of weights for
-each sequence; S = T: a new mask at each step, which is an ensemble of units.
+Masks are constants (K, N, S, width). K = 1: one mask for all gates (tied weights); K = the number of gates: a mask for
+each (untied weights). S = 1: one mask at every step, which is a draw of weights for each sequence; S = T: a new mask at
+each step, which is an ensemble of units.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def masked(x: Any, parts: Sequence[tuple], masks: Any) -> Any:
 
 
 def inputs(x: Any, W: Any, b: Any, masks: Any = None) -> Any:
-    """x W + b for all steps at once: x (T, N, n_in) to z (T, N, gates H); masks (K, S, N, n_in) or None."""
+    """x W + b for all steps at once: x (N, T, n_in) to z (N, T, gates H); masks (K, N, S, n_in) or None."""
     gates = 1 if masks is None else len(masks)
     return masked(x, list(zip(split(W, gates), split(b, gates))), masks)
 
@@ -106,20 +106,20 @@ def inputs(x: Any, W: Any, b: Any, masks: Any = None) -> Any:
 def unrolled(cell: Callable, z: Any, U: Any, state: Sequence[Any], masks: Any = None, alive: Any = None) -> Any:
     """Any cell over any number of steps, with plain operations.
 
-    cell(z_t, h_{t-1} U, *state) -> the new state, h_t first. z: (T, N, gates H). U: (H, gates H). state: arrays or
-    tensors (N, H) or (1, H), h_0 first. masks: over h, (K, S, N, H), or None. alive: booleans (T, N, 1), False at steps
+    cell(z_t, h_{t-1} U, *state) -> the new state, h_t first. z: (N, T, gates H). U: (H, gates H). state: arrays or
+    tensors (N, H) or (1, H), h_0 first. masks: over h, (K, N, S, H), or None. alive: booleans (N, T, 1), False at steps
     beyond a sequence's length, which keep the state; or None.
-    Returns (T + len(state) - 1, N, H): h of every step, then what else the last state holds.
+    Returns (N, T + len(state) - 1, H): h of every step, then what else the last state holds.
     Source: gal:eq3.21
     """
     parts = list(zip(split(U, 1 if masks is None else len(masks))))
     outputs = []
-    for t, z_t in enumerate(unstack(z)):
-        now = None if masks is None else masks[:, t % masks.shape[1]]
+    for t, z_t in enumerate(unstack(z, 1)):
+        now = None if masks is None else masks[:, :, t % masks.shape[2]]
         new = cell(z_t, masked(state[0], parts, now), *state)
-        state = new if alive is None else [where(alive[t], a, b) for a, b in zip(new, state)]
+        state = new if alive is None else [where(alive[:, t], a, b) for a, b in zip(new, state)]
         outputs.append(state[0])
-    return stack([*outputs, *state[1:]])
+    return stack([*outputs, *state[1:]], 1)
 
 
 class Recurrence(Op):
@@ -143,7 +143,7 @@ class Recurrence(Op):
 
 
 class Rnn(Recurrence):
-    """h_t = f(z_t + h_{t-1} U) for all t: z (T, N, H) to (T, N, H)."""
+    """h_t = f(z_t + h_{t-1} U) for all t: z (N, T, H) to (N, T, H)."""
 
     def __init__(self, activation="tanh", masks=None, alive=None):
         super().__init__(masks, alive)
@@ -161,7 +161,7 @@ class Rnn(Recurrence):
 
 
 class Lstm(Recurrence):
-    """An LSTM without peepholes over all steps: z (T, N, 4H) to (T + 1, N, H), h_t of each step and the last c."""
+    """An LSTM without peepholes over all steps: z (N, T, 4H) to (N, T + 1, H), h_t of each step and the last c."""
 
     def run(self, z, U, h, c):
         return kernels.lstm(z, U, h, c, self.masks, self.alive)
@@ -175,7 +175,7 @@ class Lstm(Recurrence):
 
 
 def rnn(z: Any, U: Any, h: Any, activation: str = "tanh", masks: Any = None, alive: Any = None) -> Any:
-    """h_t = f(z_t + h_{t-1} U): z (T, N, H), h (N, H) or (1, H), to (T, N, H). The rest as for `unrolled`.
+    """h_t = f(z_t + h_{t-1} U): z (N, T, H), h (N, H) or (1, H), to (N, T, H). The rest as for `unrolled`.
 
     activation: "tanh", "relu" or "identity".
     Source: gal:bayesian-rnn
@@ -184,7 +184,7 @@ def rnn(z: Any, U: Any, h: Any, activation: str = "tanh", masks: Any = None, ali
 
 
 def lstm(z: Any, U: Any, h: Any, c: Any, peephole: Any = None, masks: Any = None, alive: Any = None) -> Any:
-    """An LSTM: z (T, N, 4H), gates in the order i, f, o, g, to (T + 1, N, H): h of each step, then the last c.
+    """An LSTM: z (N, T, 4H), gates in the order i, f, o, g, to (N, T + 1, H): h of each step, then the last c.
 
     h, c: (N, H) or (1, H). peephole: (3, H) or None; with it the steps are recorded one by one. The rest as for
     `unrolled`.
@@ -196,7 +196,7 @@ def lstm(z: Any, U: Any, h: Any, c: Any, peephole: Any = None, masks: Any = None
 
 
 def gru(z: Any, U: Any, h: Any, masks: Any = None, alive: Any = None) -> Any:
-    """A GRU: z (T, N, 3H), gates in the order r, u, n, to (T, N, H), step after step. The rest as for `unrolled`.
+    """A GRU: z (N, T, 3H), gates in the order r, u, n, to (N, T, H), step after step. The rest as for `unrolled`.
 
     Source: gal:gru
     """

@@ -2,6 +2,8 @@
 
 What can be done for all steps at once is not in the loops: on the way back the local derivatives of all gates before,
 the gradient of U after. Two threads take half of a large batch each, for sequences do not know one another.
+Sequences come and go as (N, T, ...), but in memory time is the first axis, (T, N, ...), behind a view: a step is then
+one piece of memory, and the next layer does not mind.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def each(m, work, n, U):
 
 def at(masks, t, rows):
     """The masks (K, rows, H) of a step, or None."""
-    return None if masks is None else masks[:, t % masks.shape[1], rows]
+    return None if masks is None else masks[:, rows, t % masks.shape[2]]
 
 
 def blocks(U, masks):
@@ -56,14 +58,20 @@ def parted(a, count):
     return a.reshape(len(a), count, -1).transpose(1, 0, 2)
 
 
+def turned(a):
+    """(N, T, ...) as (T, N, ...) or back, the same memory; None stays None."""
+    return None if a is None else a.swapaxes(0, 1)
+
+
 def weights(h, y, dz, masks):
     """The gradient of U: the sum over steps and sequences of the outer products of h_{t-1}, masked, and dz_t."""
-    m, (steps, n, width) = xp(dz), dz.shape
+    m, y, dz = xp(dz), turned(y), turned(dz)
+    steps, n, width = dz.shape
     before = m.concatenate([m.broadcast_to(h, (1, n, h.shape[-1])), y[: steps - 1]])
     if masks is None:
         return fast.product(before.reshape(steps * n, -1).T, dz.reshape(steps * n, width))
     gates = dz.reshape(steps * n, len(masks), -1).transpose(1, 0, 2)
-    parts = [fast.product((before * k).reshape(steps * n, -1).T, d) for k, d in zip(masks, gates)]
+    parts = [fast.product((before * turned(k)).reshape(steps * n, -1).T, d) for k, d in zip(masks, gates)]
     return parts[0] if len(parts) == 1 else m.concatenate(parts, 1)
 
 
@@ -76,8 +84,8 @@ def start(m, y, *state):
 
 
 def rnn(z, U, h, masks, alive, f):
-    """y (T, N, H) for z (T, N, H), and itself for the way back. f: the non-linearity."""
-    m = xp(z)
+    """y (N, T, H) for z (N, T, H), and itself for the way back. f: the non-linearity."""
+    m, z, alive = xp(z), turned(z), turned(alive)
     y = m.empty(z.shape, m.result_type(z, U, h))
     y[...] = z
     (first,), V = start(m, y, h), blocks(U, masks)
@@ -91,12 +99,12 @@ def rnn(z, U, h, masks, alive, f):
             last = new
 
     each(m, work, z.shape[1], U)
-    return y, y
+    return turned(y), y
 
 
 def rnn_back(g, y, U, masks, alive, slope):
     """The gradients of z and of the first state. slope: of the non-linearity, from its output."""
-    m, Ut = xp(g), xp(g).ascontiguousarray(U.T)
+    m, Ut, g, alive = xp(g), xp(g).ascontiguousarray(U.T), turned(g), turned(alive)
     dz = slope(y)
     dh = m.zeros_like(y[0])
     if alive is not None:
@@ -112,22 +120,24 @@ def rnn_back(g, y, U, masks, alive, slope):
             back[...] = below if alive is None else below + back * ~alive[t, rows]
 
     each(m, work, y.shape[1], U)
-    return dz, dh
+    return turned(dz), dh
 
 
 # ---- the LSTM -------------------------------------------------------------------------------------------------------
 
 
 def lstm(z, U, h, c, masks, alive):
-    """y (T + 1, N, H) for z (T, N, 4H): h of each step, the last c; and gates, cells and their tanh for the way back.
+    """y (N, T + 1, H) for z (N, T, 4H): h of each step, the last c; and gates, cells and their tanh for the way back.
 
     sigmoid(x) = 0.5 tanh(x / 2) + 0.5: with the halves taken into z and U, a step needs one tanh for its four gates.
     """
-    m, (steps, n, _), H = xp(z), z.shape, len(U)
+    m, z, alive, H = xp(z), turned(z), turned(alive), len(U)
+    steps, n, _ = z.shape
     y = m.empty((steps + 1, n, H), m.result_type(z, U, h, c))
     half = m.full(4 * H, 0.5, y.dtype)
     half[3 * H :] = 1
-    gates, V = z * half, blocks(U * half, masks)
+    gates, V = m.empty(z.shape, y.dtype), blocks(U * half, masks)
+    m.multiply(z, half, out=gates)
     cells, bent = m.empty_like(y), m.empty((steps, n, H), y.dtype)
     first, cells[0] = start(m, y, h, c)
 
@@ -152,12 +162,12 @@ def lstm(z, U, h, c, masks, alive):
 
     each(m, work, n, U)
     y[steps] = cells[steps]
-    return y, (gates, cells, bent)
+    return turned(y), (gates, cells, bent)
 
 
 def lstm_back(g, kept, U, masks, alive):
     """The gradients of z, of the first h and of the first c."""
-    m, Ut = xp(g), xp(g).ascontiguousarray(U.T)
+    m, Ut, g, alive = xp(g), xp(g).ascontiguousarray(U.T), turned(g), turned(alive)
     gates, cells, bent = kept
     steps, n, H = bent.shape
     dz = m.empty_like(gates)
@@ -188,4 +198,4 @@ def lstm_back(g, kept, U, masks, alive):
             h[...] = below if alive is None else below + h * ~alive[t, rows]
 
     each(m, work, n, U)
-    return dz, dh, dc
+    return turned(dz), dh, dc
