@@ -86,9 +86,7 @@ def _told(s: Tensor, p: float) -> Tensor:
     return (of_dropped * p + of_kept * (1 - p)) * w
 
 
-def discrete_kl(
-    M: Tensor, p: float, length_scale: float, *, masks: str = "01", log_normaliser: float = 0.0
-) -> Tensor:
+def discrete_kl(M: Tensor, p: float, length_scale: float, *, masks: str = "01", log_normaliser: float = 0.0) -> Tensor:
     """The KL of dropout's rows, 0 or m, from a prior proportional to e^(-l^2 w'w / 2) on finitely many w: exact.
 
     It is ln Z - H(p) + (1 - p) l^2 / 2 |m|^2 for each row, so weight decay meets the KL condition exactly, as long as

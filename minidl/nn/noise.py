@@ -158,7 +158,7 @@ def gaussian(rng: np.random.Generator, shape: tuple[int, ...], alpha: float, lik
 def in_rows(layer: Dense, x: Any) -> Any:
     """x with an axis of rows for each data point: (N, ..., rows, n_in)."""
     door.rows(layer, x, layer.n_in)
-    return ops.reshape(x, (len(x), 1, -1)) if x.ndim == 2 else x
+    return ops.reshape(x, (len(x), 1, layer.n_in)) if x.ndim == 2 else x
 
 
 def patches(layer: Conv2d, x: Any) -> Any:
