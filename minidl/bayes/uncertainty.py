@@ -289,7 +289,7 @@ def _outer(w: Any, f: Any) -> Any:
 
 def _noise(f: Any, tau: Any, caller: str) -> Any:
     """I / tau: the covariance of the observation noise, (D, D)."""
-    return xp(f).eye(f.shape[2], dtype=f.dtype) / precision_of(tau, caller)
+    return xp(f).eye(f.shape[2], dtype=f.dtype) * (1 / precision_of(tau, caller))
 
 
 def _correction(f: Any, weights: Any, unbiased: bool, caller: str) -> float:

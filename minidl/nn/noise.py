@@ -46,7 +46,7 @@ class Dropout(Module):
 
     def forward(self, x, rng=None):
         door.floating(self, x)
-        if rng is None:
+        if rng is None or self.p == 0:
             return x if self.scaled or self.p == 0 else x * (1 - self.p)
         return ops.multiply(x, bernoulli(rng, x.shape, self.p, self.scaled, x))
 
@@ -81,7 +81,7 @@ class WeightNoise(Module):
         self.layer = layer
 
     def forward(self, x, rng=None):
-        if rng is None:
+        if rng is None or self.free():
             return self.mean(x)
         layer = self.layer
         rows = patches(layer, x) if isinstance(layer, Conv2d) else in_rows(layer, x)
@@ -96,6 +96,10 @@ class WeightNoise(Module):
     def mean(self, x: Any) -> Any:
         """What the layer makes of x with the mean of its weights."""
         return self.layer(x)
+
+    def free(self) -> bool:
+        """Whether there is nothing to draw."""
+        return False
 
     def draw(self, W: Any, n: int, rng: np.random.Generator) -> Any:
         """Weights for n data points: (n, in, out)."""
@@ -118,6 +122,9 @@ class DropConnect(WeightNoise):
 
     def mean(self, x):
         return self.layer(x if self.scaled or self.p == 0 else x * (1 - self.p))
+
+    def free(self):
+        return self.p == 0
 
     def draw(self, W, n, rng):
         return ops.multiply(W, bernoulli(rng, (n, *W.shape), self.p, self.scaled, W))
