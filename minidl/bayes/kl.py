@@ -116,7 +116,8 @@ def log_uniform_kl(alpha: float) -> float:
     harmonic = np.concatenate([[0], np.cumsum(1 / (j[:-1] + 0.5))])  # digamma(j + 1/2) less digamma(1/2)
     log_factorial = np.concatenate([[0], np.cumsum(np.log(j[1:]))])
     poisson = np.exp(j * log(mean) - mean - log_factorial)
-    return float((poisson * (harmonic - np.euler_gamma - 2 * log(2))).sum() - log(pi * e)) / 2
+    poisson /= poisson.sum()
+    return float(poisson @ harmonic - np.euler_gamma - log(4 * pi * e)) / 2
 
 
 def entropy(p: float) -> float:
