@@ -31,12 +31,12 @@ def elbo(q: Any, x: Any, mixture: Any) -> Bound:
     """The free energy F(q, omega) of any q, its distance from the posterior, and the log evidence L(omega).
 
     F = G + H = sum_{i,y} q_{i,y} ln (P[X = x_i, Y = y] / q_{i,y}), L = sum_i ln P[X = x_i], and
-    KL = sum_{i,y} q_{i,y} ln (q_{i,y} / P[Y = y | x_i]). Each is computed by its own formula, and they add up. So F <= L,
-    which is Jensen's inequality, and F = L where q is the posterior, as the E-step makes it.
+    KL = sum_{i,y} q_{i,y} ln (q_{i,y} / P[Y = y | x_i]). Each is computed by its own formula, and they add up. So
+    F <= L, which is Jensen's inequality, and F = L where q is the posterior, as the E-step makes it.
 
     q: (N, K), rows that sum to 1 (zeros allowed: 0 ln 0 = 0). x: floats (N, d). mixture: a GaussianMixture or
-    Parameters. Returns a Bound of floats, in nats. Where q is above 0 and the posterior 0 (a Gaussian of weight 0), F is minus
-    infinity and KL infinity.
+    Parameters. Returns a Bound of floats, in nats. Where q is above 0 and the posterior 0 (a Gaussian of weight 0), F
+    is minus infinity and KL infinity.
     Raises TypeError and ValueError for a bad argument, ValueError for a singular covariance.
     Source: em:free-energy, em:decomposition, em:elbo, em:jensen
     """
