@@ -44,8 +44,11 @@ class Recurrent(Module):
     same int gives the same.
     p_in, p_recurrent, p_out: probabilities of DROPPING elements of x_t, of h_{t-1} on its way into the gates, and of
     the outputs. tied: one mask for all gates, else one for each. scaled: kept elements are divided by 1 - p; unscaled,
-    masks are 0 or 1 and a call without rng multiplies by 1 - p instead. per_step: a new mask at each step.
+    masks are 0 or 1 and a call without rng multiplies by 1 - p instead. per_step: a new mask at each step, which is no
+    draw of weights any more.
     init: a name from `initialise.INITIALISERS`, for each gate by itself; biases start at 0. dtype: of the parameters.
+    Memory: an LSTM holds 11 H numbers for each step of each sequence until its tape is gone, without a tape while it
+    runs.
     """
 
     gates = 1

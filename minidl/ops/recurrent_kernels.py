@@ -14,7 +14,7 @@ from .. import threads
 from ..backend import xp
 from . import fast
 
-LARGE = 5e5  # multiplications of one step from which two threads pay
+LARGE = 2e6  # multiplications of one step from which two threads pay
 WIDTH = 64  # columns of U in a block: side by side in memory, few of them at a time are multiplied faster than all
 
 
