@@ -225,7 +225,6 @@ report.record(
     figure=figure,
     note=f"L is {evidence.mean():.6f} nats a row",
 )
-figure
 
 # %% [markdown]
 # Look at the guess *where it came from*: the true Gaussian of every row, and yet not the best $q$. A row between two
@@ -291,7 +290,7 @@ SHOWN = run.pick(smoke=(0, 1, 2, 3), quick=(0, 1, 4, 10, 20, 60), full=(0, 1, 4,
 
 def draw_mixture(ax, omega, rows, title):
     """The rows in the colours of their responsibilities, the Gaussians as ellipses of one and two widths."""
-    ax.scatter(*rows.T, s=5, c=e_step(rows, omega)[0] @ COLOURS, linewidths=0)
+    ax.scatter(*rows.T, s=5, c=e_step(rows, omega)[0] @ COLOURS, linewidths=0, antialiased=False)
     for mean, root, colour in zip(omega.means, np.linalg.cholesky(omega.covariances), COLOURS, strict=True):
         for width in (1, 2):
             ax.plot(*(mean + width * circle @ root.T).T, color=colour, lw=1.8 / width)
@@ -323,7 +322,6 @@ report.record(
     note=f"fitted to {N} rows: L = {climb[-1].log_evidence / N:.4f} nats a row; the true mixture has "
     f"{evidence.mean():.4f} on the same rows",
 )
-figure
 
 # %% [markdown]
 # Colours mix where responsibilities do. And the bound: each E-step lifts $F$ to $L$; each M-step lifts $F$ further and
@@ -357,7 +355,6 @@ report.record(
     figure=figure,
     note="at the start q is 1/3 everywhere",
 )
-figure
 
 # %% [markdown]
 # `GaussianMixture` is this loop behind a better start, k-means, and with an end: it stops when an iteration gains less
@@ -431,7 +428,6 @@ report.record(
     figure=figure,
     note="a floor is a share of the mean variance of x's columns",
 )
-figure
 
 # %% [markdown]
 # Left of $\sigma = 0.1$ the narrow Gaussian is a Gaussian like the others; right of it each power of ten brings
@@ -527,7 +523,6 @@ report.record(
     figure=figure,
     note=f"nats a row; asked for were {', '.join(map(str, COUNTS))} Gaussians",
 )
-figure
 
 # %% [markdown]
 # On the rows of the fit every curve rises to the end. On those held out, full matrices are ahead up to a number of
@@ -576,7 +571,6 @@ report.record(
     figure=figure,
     note="above each mean: the most frequent digit among the test rows that belong to the Gaussian, and its share",
 )
-figure
 
 # %% [markdown]
 # Most Gaussians have found one digit, some share one, each with a way of writing of its own. But look at the lower
