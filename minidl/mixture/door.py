@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend import is_array, refuse_mixture, to_numpy, xp
-from .covariances import of_type
+from .covariances import Matrices, of_type
 
 if TYPE_CHECKING:
     from .em import Parameters
@@ -74,11 +74,10 @@ def refuse_empty(counts: Any) -> None:
         )
 
 
-def refuse_few(x: Any, k: Any, caller: str) -> None:
-    """ValueError unless k is an int from 1 to the number of rows."""
-    positive(caller, n_components=k)
+def refuse_few(x: Any, k: int, caller: str) -> None:
+    """ValueError unless x has k rows."""
     if len(x) < k:
-        raise ValueError(f"{caller}: {k} Gaussians need at least as many rows, got x of shape {x.shape}")
+        raise ValueError(f"{caller}: x needs at least {k} rows, as many as there are to be groups, got {x.shape}")
 
 
 def positive(caller: str, **sizes: Any) -> None:
@@ -109,7 +108,7 @@ def parameters(omega: Parameters, caller: str) -> None:
         values = getattr(omega, name)
         if not xp(values).isfinite(values).all():
             raise ValueError(f"{caller}: {name} holds NaN or infinite values")
-    if shape.axes.endswith("d, d)"):
+    if isinstance(shape, Matrices):
         off = abs(omega.covariances - omega.covariances.swapaxes(-1, -2))
         if off.max() > float(np.finfo(off.dtype).eps) ** 0.5 * abs(omega.covariances).max():
             raise ValueError(f"{caller}: covariances must be symmetric, but are off by {float(off.max()):.3g}")

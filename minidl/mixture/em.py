@@ -51,8 +51,9 @@ def log_evidence(x: Any, mixture: Any) -> Any:
 
     x, mixture: as for `log_joint`. Returns (N,), in nats.
     Raises as `log_joint`.
+    Erratum: em, L(omega): printed beside it "likelihood of complete data"; right: of observed data, as the last page
+    has it.
     Source: em:gmm-density, em:log-likelihood
-    Erratum: a note beside L(omega) calls it the likelihood of complete data; right is observed data.
     """
     x, omega = door.rows_for(x, mixture, "log_evidence")
     joint = _log_joint(omega)
@@ -64,6 +65,7 @@ def e_step(x: Any, mixture: Any) -> tuple[Any, Any]:
 
     x, mixture: as for `log_joint`. Returns q, (N, K), whose rows sum to 1, and ln P[X = x_i], (N,), in nats.
     Raises as `log_joint`.
+    Erratum: em, the table of q: printed P(y_i | x_i); right: P(Y = y | x_i), a row of k numbers for each x_i.
     Source: em:responsibilities, em:e-step
     """
     x, omega = door.rows_for(x, mixture, "e_step")
@@ -87,8 +89,8 @@ def m_step(x: Any, q: Any, covariance_type: str = "full", floor: float = 0.0) ->
     x: floats (N, d). q: responsibilities (N, K), rows that sum to 1. floor: the least variance that is allowed in any
     direction, in squared units of x; smaller ones are raised to it, which is the maximum of G under that condition.
     Raises TypeError and ValueError for a bad argument, ValueError for a Gaussian that is left without rows.
+    Erratum: em, maximisation step: printed by name only; right: the formulas above, where the slope of G is zero.
     Source: em:m-step, em:gaussian-mle
-    Erratum: the notes name the M-step and do not print it; derived, and tested as the maximum.
     """
     x = door.rows(x, "m_step")
     shape, q = of_type(covariance_type), door.responsibilities(q, x, None, "m_step")

@@ -38,6 +38,7 @@ def elbo(q: Any, x: Any, mixture: Any) -> Bound:
     Parameters. Returns a Bound of floats, in nats. Where q is above 0 and the posterior 0 (a Gaussian of weight 0), F
     is minus infinity and KL infinity.
     Raises TypeError and ValueError for a bad argument, ValueError for a singular covariance.
+    Erratum: em, one slide: printed F(g, omega); right: F(q, omega). X^l, and once X', is what is hidden: y.
     Source: em:free-energy, em:decomposition, em:elbo, em:jensen
     """
     joint, q = _joint(q, x, mixture, "elbo")
@@ -72,8 +73,8 @@ def kl(p: Any, q: Any) -> Any:
 
     Never below 0, and 0 for equal distributions only; 0 ln 0 = 0, and infinity where q is 0 and p is not.
     Raises TypeError and ValueError unless both hold floats that are at least 0 and sum to 1, in one shape.
+    Erratum: em, KL divergence: printed for p > 0 and q > 0; right without: p = 0 adds nothing, q = 0 < p is infinity.
     Source: em:kl, em:kl-nonnegative
-    Erratum: the notes ask p > 0 and q > 0 everywhere; p = 0 adds nothing, and q = 0 < p gives infinity.
     """
     p, q = door.probabilities(p, "kl", "p"), door.probabilities(q, "kl", "q")
     if p.shape != q.shape:

@@ -53,7 +53,7 @@ class GaussianMixture:
         if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
             raise ValueError(f"GaussianMixture: seed must be an int of at least 0, got {seed!r}")
         of_type(covariance_type)
-        if isinstance(start, str) and start not in STARTS:
+        if not (start in STARTS if isinstance(start, str) else hasattr(start, "covariance_type")):
             raise ValueError(f"GaussianMixture: start must be one of {', '.join(STARTS)} or a mixture, got {start!r}")
         self.n_components, self.covariance_type, self.seed = n_components, covariance_type, seed
         self.start, self.restarts, self.tolerance, self.max_iter, self.floor = (

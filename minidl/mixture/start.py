@@ -22,6 +22,7 @@ def k_means(x: Any, k: int, rng: Any, max_iter: int = LLOYD) -> tuple[Any, Any]:
     Raises TypeError and ValueError for a bad argument, ValueError if x has fewer than k different rows.
     """
     x, rng = door.rows(x, "k_means"), generator(rng, "k_means")
+    door.positive("k_means", k=k, max_iter=max_iter)
     door.refuse_few(x, k, "k_means")
     m = xp(x)
     origin = x.mean(0)

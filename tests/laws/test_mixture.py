@@ -405,6 +405,7 @@ X = np.arange(12.0).reshape(6, 2) ** 1.5
         (dict(covariance_type="diag"), ValueError, "must be one of full, tied, diagonal, spherical, got 'diag'"),
         (dict(seed=-1), ValueError, "seed must be an int of at least 0, got -1"),
         (dict(start="zero"), ValueError, "start must be one of k-means, random or a mixture, got 'zero'"),
+        (dict(start=3), ValueError, "start must be one of k-means, random or a mixture, got 3"),
         (dict(restarts=0), ValueError, "restarts must be an int of at least 1, got 0"),
         (dict(max_iter=True), ValueError, "max_iter must be an int of at least 1, got True"),
         (dict(tolerance=-1.0), ValueError, "tolerance must be a number of at least 0, got -1.0"),
@@ -419,7 +420,7 @@ def test_what_a_mixture_refuses(arguments, error, sentence):
 @pytest.mark.parametrize(
     "x, error, sentence",
     [
-        (X[:1], ValueError, r"2 Gaussians need at least as many rows, got x of shape \(1, 2\)"),
+        (X[:1], ValueError, r"x needs at least 2 rows, as many as there are to be groups, got \(1, 2\)"),
         (X[:, 0], ValueError, r"x must have shape \(N, d\), got \(6,\); rows of one number are x\[:, None\]"),
         (X[:0], ValueError, r"x must have shape \(N, d\), got \(0, 2\)"),
         (X * np.nan, ValueError, "x holds NaN or infinite values"),
@@ -435,6 +436,12 @@ def test_rows_that_fit_refuses(x, error, sentence):
 def test_fewer_different_rows_than_gaussians():
     with pytest.raises(ValueError, match="x has only 2 different rows, fewer than the 3 centres asked for"):
         GaussianMixture(3).fit(np.repeat(X[:2], 5, axis=0))
+
+
+def test_what_k_means_refuses():
+    for k, sentence in ((0, "k must be an int of at least 1, got 0"), (9, r"x needs at least 9 rows, .* got \(6, 2\)")):
+        with pytest.raises(ValueError, match=f"k_means: {sentence}"):
+            k_means(X, k, 0)
 
 
 def test_rows_of_another_width():
