@@ -1,4 +1,4 @@
-"""Data: the embedded digits, MNIST from its original files, and ways to split them.
+"""Data: the embedded digits, MNIST from its original files, UCI regressions, and ways to split them.
 
 `minidl.data.registry` knows every data set by name. Arrays are NumPy's; nothing is read or imported before it is
 asked for.
@@ -9,15 +9,18 @@ from .errors import DataError
 from .idx import read_idx
 from .original import Mnist, mnist
 from .registry import DATASETS, DataSet
+from .regressions import Regression, uci
 
 __all__ = [
     "DATASETS",
     "DataError",
     "DataSet",
     "Mnist",
+    "Regression",
     "digits",
     "mnist",
     "own_order_split",
     "read_idx",
     "stratified_split",
+    "uci",
 ]

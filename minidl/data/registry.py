@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import embedded, original
+from . import co2, embedded, original, regressions
 from .download import cache_path
 
 __all__ = ["DATASETS", "DataSet", "cache_path", "describe", "fetch", "missing", "names"]
@@ -46,6 +46,20 @@ DATASETS: dict[str, DataSet] = {
         size_bytes=sum(file.remote.size for file in original.FILES),
         fetch=original.fetch,
         missing=original.missing,
+    ),
+    "uci": DataSet(
+        description="six regressions of the UCI repository: " + ", ".join(regressions.TABLES),
+        licence="as the UCI repository states for each",
+        size_bytes=sum(table.size for table in regressions.TABLES.values()),
+        fetch=regressions.fetch_all,
+        missing=regressions.missing,
+    ),
+    "co2": DataSet(
+        description="monthly means of carbon dioxide at Mauna Loa since 1958 (a file of your own)",
+        licence="public domain, as NOAA and the origin state",
+        size_bytes=37378,
+        fetch=lambda: co2.find().parent,
+        missing=co2.missing,
     ),
 }
 

@@ -1,19 +1,22 @@
 """Layers: functions with parameters, whose operations carry the three passes."""
 
 from .activations import ELU, Flatten, PReLU, ReLU, Sigmoid, Softmax, Tanh
+from .embedding import Embedding
 from .folding import fold, folded
-from .layers import Conv1d, Conv2d, Dense, Embedding
+from .layers import Conv1d, Conv2d, Dense
 from .module import Module
-from .noise import Dropout
+from .noise import AdditiveNoise, DropConnect, Dropout, GaussianDropout
 from .normalise import BatchNorm1d, BatchNorm2d
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, PMeanPool2d, SumPool2d
+from .recurrent import GRU, LSTM, RNN, detach
 from .renormalise import LocalResponseNorm
 from .sequential import Sequential
 from .serialise import load, save
 from .summary import summary
 
 __all__ = [
-    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d", "Dense", "Dropout", "ELU", "Embedding", "Flatten",
-    "GlobalAvgPool", "LocalResponseNorm", "MaxPool2d", "Module", "PMeanPool2d", "PReLU", "ReLU", "Sequential",
-    "Sigmoid", "Softmax", "SumPool2d", "Tanh", "fold", "folded", "load", "save", "summary",
+    "AdditiveNoise", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d", "Dense", "DropConnect", "Dropout",
+    "ELU", "Embedding", "Flatten", "GRU", "GaussianDropout", "GlobalAvgPool", "LSTM", "LocalResponseNorm", "MaxPool2d",
+    "Module", "PMeanPool2d", "PReLU", "RNN", "ReLU", "Sequential", "Sigmoid", "Softmax", "SumPool2d", "Tanh", "detach",
+    "fold", "folded", "load", "save", "summary",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from . import door
 from .initialise import constant, weights
 from .module import Module
 
-__all__ = ["Conv1d", "Conv2d", "Dense", "Embedding"]
+__all__ = ["Conv1d", "Conv2d", "Dense"]
 
 
 class Dense(Module):
@@ -124,24 +124,3 @@ class Conv1d(Module):
         padding = "same" if self.padding == "same" else (0, self.padding)
         y = ops.conv2d(ops.reshape(x, (-1, self.c_in, 1, t)), W, self.b, (1, self.stride), padding)
         return ops.reshape(y, (-1, self.c_out, y.shape[3]))
-
-
-class Embedding(Module):
-    """Rows of a table: integer ids of any shape to ids.shape + (dim,). W (n_types, dim).
-
-    Raises TypeError if the ids are not integers, ValueError if one lies outside 0..n_types - 1.
-    """
-
-    settings = ("n_types", "dim")
-
-    def __init__(self, n_types: int, dim: int, *, rng: Any = 0, init: str = "glorot_uniform", dtype: Any = "float32"):
-        door.positive(self, n_types=n_types, dim=dim)
-        self.n_types, self.dim = n_types, dim
-        self.W = weights((n_types, dim), n_types, dim, init, rng, dtype, "Embedding")
-
-    def forward(self, x, rng=None):
-        if x.dtype.kind not in "iu":
-            raise TypeError(f"{self.where()} expects integer ids, got {x.dtype}")
-        if x.size and (int(x.min()) < 0 or int(x.max()) >= self.n_types):
-            raise ValueError(f"{self.where()} expects ids in 0..{self.n_types - 1}, got {int(x.min())}..{int(x.max())}")
-        return ops.embedding(x, self.W)

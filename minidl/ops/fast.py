@@ -180,7 +180,11 @@ def convolve_back(g, W, stride, widths, shape):
 
 
 def product(a, b):
-    """a @ b; a large one in two halves of its longer side, one for each thread."""
+    """a @ b; stacked rows as one matrix, and a large product in two halves of its longer side, one for each thread."""
+    if a.ndim > 2 and b.ndim == 2:
+        if turned(a):
+            return product(a.swapaxes(0, 1), b).swapaxes(0, 1)
+        return product(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     if a.ndim != 2 or b.ndim != 2 or (work := len(a) * b.size) <= SMALL:
         return a @ b
     m = xp(a)
@@ -189,6 +193,11 @@ def product(a, b):
     if 1 < len(a) <= FEW and blas.has_small_kernels():
         return panels(m, a, b)
     return a @ b if work < LARGE else in_halves(m, a, b)
+
+
+def turned(a):
+    """Whether the second axis of three lies before the first in memory: sequences, as recurrent layers leave them."""
+    return a.ndim == 3 and not isinstance(a, Tensor) and a.strides[0] < a.strides[1]
 
 
 def in_halves(m, a, b):

@@ -51,6 +51,8 @@ def weight_gradient(x, g, W):
     """Sum over rows of the outer products of x and g, in W's shape."""
     lead = W.ndim - 2
     if not lead and x.ndim != 2:  # one product for all rows, or for the only one
+        if fast.turned(g):
+            x, g = swapaxes(x, 0, 1), g.swapaxes(0, 1)
         x, g = x.reshape((-1, x.shape[-1])), g.reshape((-1, g.shape[-1]))
     dW = times(swapaxes(x, -1, -2), g)
     between = tuple(range(lead, dW.ndim - 2)) if lead else ()

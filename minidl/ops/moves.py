@@ -251,6 +251,24 @@ def stack(xs, axis=0):
     return record(Stack(axis), *xs)
 
 
+def unstack(x, axis=0):
+    """The slices of x along an axis, as a list.
+
+    Cut in halves, and these again: on the way back the slices' signals are put together in log2 n rounds. Taken from x
+    one by one, each of the n signals would be a whole x of zeros.
+    """
+    axis = axis_of(x, axis)
+    lead = (slice(None),) * axis
+
+    def cut(part):
+        n = part.shape[axis]
+        if n == 1:
+            return [getitem(part, (*lead, 0))]
+        return cut(getitem(part, (*lead, slice(None, n // 2)))) + cut(getitem(part, (*lead, slice(n // 2, None))))
+
+    return cut(x) if x.shape[axis] else []
+
+
 def pad(x, widths):
     """Zeros around x: one (before, after) for each axis."""
     widths = tuple((int(a), int(b)) for a, b in widths)

@@ -23,7 +23,7 @@ def test_the_digits_are_always_there():
 
 @pytest.mark.parametrize("ask", [registry.describe, registry.fetch, registry.missing])
 def test_a_name_that_is_none(ask):
-    with pytest.raises(ValueError, match="data set: got 'mnits', expected one of digits, mnist"):
+    with pytest.raises(ValueError, match="data set: got 'mnits', expected one of digits, mnist, uci"):
         ask("mnits")
 
 

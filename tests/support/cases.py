@@ -355,3 +355,37 @@ def _(d):
     size, alpha, beta, k = d.side(1, 5), d.pick(0.0, 0.5, np.float64(3)), d.pick(0.0, 0.75, 2), d.pick(1.0, 0.5)
     x = d.array(d.side(1, 3), d.side(1, 4), *d.shape(0, 2), repeated=True)
     return Case(lambda x: ops.local_response_norm(x, size, alpha, beta, k), (x,))
+
+
+@case("unstack")
+def _(d):
+    x, axis = d.array(d.side(1, 7), d.side(), d.side()), d.pick(0, 1, -1)
+    return Case(lambda x: sum(part * (k + 1) for k, part in enumerate(ops.unstack(x, axis))), (x,))
+
+
+def _recurrent(name, gates, states):
+    """Sequences of up to four steps, with the state that they start with, masks of both kinds, and lengths."""
+    f = getattr(ops, name)
+
+    @case(name)
+    def _(d):
+        steps, n, h = d.side(), d.side(1, 3), d.side(1, 3)
+        state = [(d.pick(1, n), h)] * states
+        arrays = d.arrays((n, steps, gates * h), (h, gates * h), *state, *([(3, h)] if name == "lstm" else []))
+        if name == "lstm" and d.pick(True, False):
+            arrays = arrays[:-1]  # no peepholes: the fused operation
+        mask = d.rng.integers(0, 2, (d.pick(1, gates), n, d.pick(1, steps), h)) * 2.0
+        alive = np.arange(steps)[:, None] < d.rng.integers(1, steps + 1, (n, 1, 1))
+        names = d.pick((), ("masks",), ("alive",), ("masks", "alive"))
+        options = {"activation": d.pick("tanh", "identity")} if name == "rnn" else {}
+
+        def call(*inputs):
+            *tensors, mask, alive = inputs
+            given = {"masks": mask, "alive": alive}
+            return f(*tensors, **options, **{name: given[name] for name in names})
+
+        return Case(call, arrays, (mask, alive))
+
+
+for _name, _gates, _states in (("rnn", 1, 1), ("lstm", 4, 2), ("gru", 3, 1)):
+    _recurrent(_name, _gates, _states)

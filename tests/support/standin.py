@@ -36,7 +36,9 @@ def wrap(value):
     """A device array around what NumPy returned: around scalars too."""
     if isinstance(value, (np.ndarray, np.generic)):
         return DeviceArray(np.asarray(value))
-    return type(value)(map(wrap, value)) if isinstance(value, (tuple, list)) else value
+    if isinstance(value, tuple):  # also those that have names, such as eigenvalues and eigenvectors
+        return tuple(map(wrap, value))
+    return list(map(wrap, value)) if isinstance(value, list) else value
 
 
 class DeviceArray:
