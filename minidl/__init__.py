@@ -18,7 +18,9 @@ __version__ = "0.1.0"
 __all__ = ["NoRule", "Tensor", "__version__", "backend", "grad", "load", "no_grad", "ops", "save"]
 
 # imported at first use: `import minidl` stays light
-_LATER = {"data", "draw", "explain", "losses", "metrics", "nn", "optim", "report", "threads", "train"}
+_LATER = {
+    "bayes", "data", "draw", "explain", "losses", "metrics", "mixture", "nn", "optim", "report", "threads", "train",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,8 @@ def test_the_benchmarks_run_at_smoke_size_without_peers():
         [sys.executable, "-m", "benchmarks", "--smoke"], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr
-    for name in ("tape", "2NN step", "CNN step", "char-LSTM step", "MC dropout", "epsilon-LRP", "DeepLIFT Rescale", "import"):
+    names = "tape", "2NN step", "CNN step", "char-LSTM step", "MC dropout", "epsilon-LRP", "DeepLIFT Rescale", "import"
+    for name in names:
         assert name in done.stdout
 
 
