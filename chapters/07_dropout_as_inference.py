@@ -565,15 +565,18 @@ report.record(
 )
 
 # %% [markdown]
-# Both are right about equally often. But the mean over passes gives the right label more probability where labels are
-# few: a network that passes on means is too sure of its mistakes. One more thing is free: $T$ passes are one batch of
-# $T$ copies of the input, for each row of a batch has masks of its own [gal:test-time-batching]. `mc_predict` does it.
+# Both are right about equally often. With 50 labels the mean over passes gives the right label more probability: the
+# network that passes on means is too sure of its mistakes. With 200 labels there are few mistakes left, and now the
+# mean over passes is too cautious. (Where dropout follows convolutions the text found standard dropout to do badly;
+# chapter 08 looks.) One more thing is free: $T$ passes are one batch of $T$ copies of the input, for each row of a
+# batch has masks of its own [gal:test-time-batching]. `mc_predict` does it where rows are few.
 #
 # ### Carbon dioxide, ReLU and tanh
 #
 # How does uncertainty behave where there are no data? That depends on the non-linearity, as the prior of a Gaussian
 # process does on its covariance function. Two networks with dropout behind each of four layers learn the monthly carbon
-# dioxide of 22 years. They are then asked about the years after.
+# dioxide of 22 years. They are then asked about the years after. The weight decay is that of a short length-scale, by
+# the formula of section 4.
 
 # %%
 record = co2.mauna_loa() if run.scale == "full" else co2.simulate(820, run.seed)
@@ -636,10 +639,12 @@ report.record(
 figure
 
 # %% [markdown]
-# With ReLU the band opens as one goes away from the data. With tanh the units saturate, the passes agree on what each
-# of them has come to, and the band hardly grows after the first years, however wrong the mean is by then. Neither
-# network was told that it leaves the data. So *uncertainty is not calibrated*, and the text's advice is to compare it
-# with that on validation points, and to scale it [gal:calibration-percentile]:
+# With ReLU the band opens as one goes away from the data: each pass is a straight line there, and each has a slope of
+# its own. With tanh the units saturate, every pass comes to a constant, and the band hardly grows after the first
+# twenty years, however wrong the mean is by then. Neither network sees the yearly wave; at this size they learn the
+# trend. And neither has a notion of being right: *uncertainty is not calibrated*. The text's advice is to compare it
+# with that on other points, best on validation points, and to scale it [gal:calibration-percentile]. Here with the
+# known years in their place:
 
 # %%
 for name, (mean, inside, outside) in curves.items():
@@ -764,7 +769,8 @@ report.record(
 figure
 
 # %% [markdown]
-# At first the network knows too little to ask well, and the two are alike. Then questions pay.
+# At first the network knows too little to ask well, and the two are alike. At 200 labels those that were asked for are
+# worth more than those that were drawn.
 #
 # ## At full scale
 #
