@@ -325,7 +325,7 @@ report.record(
 )
 
 # %% [markdown]
-# A row has the colours of the Gaussians in proportion to its responsibilities, and the ellipses are one and two standard
+# A row mixes the colours of the Gaussians as its responsibilities do, and the ellipses are one and two standard
 # deviations wide. Now the bound: each E-step lifts $F$ to $L$; each M-step lifts $F$ further, and $L$ by more, because
 # the old $q$ is no longer the posterior.
 
@@ -528,7 +528,7 @@ report.record(
 
 # %% [markdown]
 # On the rows of the fit every curve rises to the end. On those held out, full matrices are ahead up to a number of
-# Gaussians at which each has some fifty rows for a matrix of 36 numbers; beyond it they fit the rows and not the digits.
+# Gaussians at which each has some fifty rows for a matrix of 36 numbers; beyond it they fit rows, not digits.
 # The other shapes have less to learn, and are not yet at their best at the right end of the picture. The test rows,
 # which chose nothing, agree: full matrices are ahead.
 #
