@@ -121,6 +121,7 @@ rng = np.random.default_rng(run.seed)
 y = rng.choice(3, N, p=truth.weights)
 L = np.linalg.cholesky(truth.covariances)
 drawn = truth.means[y] + (L[y] @ rng.standard_normal((N, 2, 1)))[:, :, 0]
+print(f"mean of what was drawn: {drawn.mean(0)}, of the mixture: {truth.weights @ truth.means}")
 
 # %% [markdown]
 # For the density we need $\ln \sum_y$ of numbers that may be as small as $e^{-500000}$. So everything is computed in
@@ -324,8 +325,9 @@ report.record(
 )
 
 # %% [markdown]
-# Colours mix where responsibilities do. And the bound: each E-step lifts $F$ to $L$; each M-step lifts $F$ further and
-# $L$ with it, by more, because the old $q$ is no longer the posterior.
+# A row mixes the colours of the Gaussians as its responsibilities do, and the ellipses are one and two standard
+# deviations wide. Now the bound: each E-step lifts $F$ to $L$; each M-step lifts $F$ further, and $L$ by more, because
+# the old $q$ is no longer the posterior.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), layout="constrained")
@@ -526,7 +528,7 @@ report.record(
 
 # %% [markdown]
 # On the rows of the fit every curve rises to the end. On those held out, full matrices are ahead up to a number of
-# Gaussians at which each has some fifty rows for a matrix of 36 numbers; beyond it they begin to describe single rows.
+# Gaussians at which each has some fifty rows for a matrix of 36 numbers; beyond it they fit rows, not digits.
 # The other shapes have less to learn, and are not yet at their best at the right end of the picture. The test rows,
 # which chose nothing, agree: full matrices are ahead.
 #
