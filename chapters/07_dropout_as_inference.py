@@ -776,7 +776,8 @@ figure
 #
 # ## At full scale
 #
-# The measured carbon dioxide with four layers of 1024, and all four ways of asking, five times each, take most of an hour:
+# The measured carbon dioxide with four layers of 1024, and all four ways of asking, five times each, take most of an
+# hour:
 #
 #     minidl reproduce 07 --scale full
 #
