@@ -587,7 +587,7 @@ centre, spread = record.years[known].mean(), record.years[known].std()
 level, size = record.ppm[known].mean(), record.ppm[known].std()
 time = ((record.years - centre) / spread)[:, None].astype(np.float32)
 value = ((record.ppm - level) / size)[:, None].astype(np.float32)
-width, epochs = run.pick(smoke=(10, 3), quick=(64, 600), full=(1024, 4000))
+width, epochs = run.pick(smoke=(10, 3), quick=(64, 600), full=(1024, 1500))
 p, TAU = 0.1, 50.0
 DECAY = weight_decay(0.1, p, TAU, 264, masks="scaled")
 years = np.linspace(record.years[0], record.years[0] + 110, run.pick(smoke=12, quick=200, full=400))
@@ -776,7 +776,8 @@ figure
 #
 # ## At full scale
 #
-# The measured carbon dioxide with four layers of 1024, and all four ways of asking, ten times each, take some hours:
+# The measured carbon dioxide with four layers of 1024, and all four ways of asking, five times each, take most of an
+# hour:
 #
 #     minidl reproduce 07 --scale full
 #

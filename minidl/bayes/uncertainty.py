@@ -174,7 +174,7 @@ def most_informative(p: Any, count: int, weights: Any = None) -> Any:
     Source: gal:active-learning
     """
     information = mutual_information(p, weights)
-    if not isinstance(count, int) or not 1 <= count <= len(information):
+    if not isinstance(count, (int, np.integer)) or not 1 <= count <= len(information):
         raise ValueError(f"most_informative: count must be an int in 1..{len(information)}, got {count!r}")
     return xp(information).argsort(-information)[:count]
 

@@ -84,7 +84,7 @@ class WeightNoise(Module):
         if rng is None or self.free():
             return self.mean(x)
         layer = self.layer
-        rows = patches(layer, x) if isinstance(layer, Conv2d) else in_rows(layer, x)
+        rows = patches(self, x) if isinstance(layer, Conv2d) else in_rows(self, x)
         W = layer.W if isinstance(layer, Dense) else ops.transpose(ops.reshape(layer.W, (layer.c_out, -1)))
         size = max(1, NUMBERS // W.size)
         blocks = [slice(k, k + size) for k in range(0, max(1, len(rows)), size)]
@@ -162,18 +162,19 @@ def gaussian(rng: np.random.Generator, shape: tuple[int, ...], alpha: float, lik
     return backend.xp(raw(like)).asarray(noise * sqrt(alpha))
 
 
-def in_rows(layer: Dense, x: Any) -> Any:
-    """x with an axis of rows for each data point: (N, ..., rows, n_in)."""
-    door.rows(layer, x, layer.n_in)
-    return ops.reshape(x, (len(x), 1, layer.n_in)) if x.ndim == 2 else x
+def in_rows(noise: WeightNoise, x: Any) -> Any:
+    """x with an axis of rows for each data point, as a Dense layer is to meet it: (N, ..., rows, n_in)."""
+    door.rows(noise, x, noise.layer.n_in)
+    return ops.reshape(x, (len(x), 1, noise.layer.n_in)) if x.ndim == 2 else x
 
 
-def patches(layer: Conv2d, x: Any) -> Any:
-    """The patches that the kernels of a convolution meet: (N, OH, OW, c_in kh kw)."""
-    door.images(layer, x, layer.c_in)
+def patches(noise: WeightNoise, x: Any) -> Any:
+    """The patches that the kernels of a Conv2d meet: (N, OH, OW, c_in kh kw)."""
+    layer = noise.layer
+    door.images(noise, x, layer.c_in)
     widths = padding_of(layer.padding)
     if widths == "same":
         widths = tuple(same_padding(n, k, s) for n, k, s in zip(x.shape[2:], layer.kernel, layer.stride))
     padded = ops.pad(x, ((0, 0), (0, 0), *widths))
-    door.fits(layer, padded.shape[2:], layer.kernel)
+    door.fits(noise, padded.shape[2:], layer.kernel)
     return ops.im2col(padded, layer.kernel, layer.stride)
