@@ -129,6 +129,8 @@ class Criteria:
     rank_correlation: (3), Spearman's, of importance on the own task and log-odds: towards 1. both_task: (4), on the
     task that asks for both, in sequences with both: high. cooperativity: (5), `both_task` less the same in sequences
     with this motif alone: above 0. All but (3) are in the unit of the scores, so compare methods by shares of (1).
+    Erratum: deeplift, section 4.2: printed "fails property (4) by failing to identify cooperativity"; right: property
+    (5), in the text's own list.
     Source: deeplift:motif-criteria
     """
 
