@@ -57,7 +57,7 @@ def test_the_wheel_holds_what_a_user_needs_and_no_more(wheel):
     assert [n for n in names if "__pycache__" in n or n.endswith((".pyc", ".ipynb"))] == []
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
     assert sorted(line.split()[1].split(">")[0] for line in required) == ["numpy", "pooch", "threadpoolctl", "tqdm"]
-    assert wheel.stat().st_size < 2_000_000
+    assert wheel.stat().st_size < 5_000_000  # most of it are the figures of results at full scale
 
 
 @pytest.mark.slow
