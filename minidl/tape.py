@@ -50,8 +50,7 @@ class Op:
 
     forward(*inputs)               arrays -> array
     gradient(g, y, *inputs)        one share for each input (or None, or a function that returns it)
-    relevance(r, y, *inputs)       likewise, then what the rule kept: stabiliser, undefined; or None where
-                                   there is no rule for such inputs
+    relevance(r, y, *inputs)       likewise, then what the rule kept: stabiliser, undefined; None: no rule here
     multiplier(m, y, *inputs)      likewise, on pairs (m+, m-) and on values beside their references
     parts(y, *inputs)              the output's positive and negative difference from the reference
     simple(*inputs)                the composed function that a fused operation equals: its twin

@@ -1,4 +1,4 @@
-"""What the estimators refuse: one sentence with the argument, what came, and what was expected."""
+"""What estimators, KL terms and scales refuse: one sentence with the argument, what came, and what was expected."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def baseline(value: Any, caller: str) -> float | None:
     if not isinstance(value, Real) or not isfinite(value):
         raise ValueError(f'{caller}: baseline must be a finite number or "mean", got {value!r}')
     return float(value)
+
+
+def above_zero(caller: str, **numbers: Any) -> None:
+    """ValueError unless every one of the numbers is finite and above 0."""
+    for name, value in numbers.items():
+        if not isinstance(value, Real) or not 0 < value < float("inf"):
+            raise ValueError(f"{caller}: {name} must be a finite number above 0, got {value!r}")
+
+
+def dropping(caller: str, p: Any, masks: Any) -> None:
+    """ValueError unless p is a probability of dropping, in [0, 1), and masks one of the two conventions."""
+    if not isinstance(p, Real) or not 0 <= p < 1:
+        raise ValueError(f"{caller}: p, the probability of dropping, must lie in [0, 1), got {p!r}")
+    if masks not in ("01", "scaled"):
+        raise ValueError(f'{caller}: masks must be "01" or "scaled", got {masks!r}')
 
 
 def one_each(y: Any, x: Any, caller: str) -> None:

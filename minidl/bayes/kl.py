@@ -7,7 +7,6 @@ with the length-scale l, unless another one is named. Gradients are taken in M.
 from __future__ import annotations
 
 from math import e, log, pi
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from .. import ops
 from ..backend import xp
 from ..tape import Tensor, raw
+from . import door
 
 __all__ = ["Sandwich", "bernoulli_kl", "bernoulli_kl_bounds", "discrete_kl", "entropy", "gaussian_kl", "log_uniform_kl"]
 
@@ -38,7 +38,7 @@ def gaussian_kl(M: Tensor, alpha: float, length_scale: float) -> Tensor:
     alpha: the variance. Raises ValueError for alpha or length_scale not above 0.
     Source: gal:srt-additive
     """
-    _above_zero("gaussian_kl", alpha=alpha, length_scale=length_scale)
+    door.above_zero("gaussian_kl", alpha=alpha, length_scale=length_scale)
     l2 = length_scale**2
     return (ops.total(M * M) * l2 + M.size * (l2 * alpha - 1 - log(l2 * alpha))) / 2
 
@@ -107,7 +107,7 @@ def log_uniform_kl(alpha: float) -> float:
     Raises ValueError for alpha not above 0.
     Source: gal:log-uniform-prior
     """
-    _above_zero("log_uniform_kl", alpha=alpha)
+    door.above_zero("log_uniform_kl", alpha=alpha)
     if alpha < SMALL:
         return -alpha / 2 - 3 * alpha**2 / 4 - log(2 * pi * e * alpha) / 2
     # eps^2 / alpha is a chi-square with one degree of freedom more for each of a Poisson number of pairs
@@ -127,17 +127,8 @@ def entropy(p: float) -> float:
 
 def _kept(caller: str, M: Tensor, p: Any, length_scale: Any, sigma: Any, masks: Any) -> Tensor:
     """The rows where they are kept; ValueError for arguments out of range."""
-    if not isinstance(p, Real) or not 0 <= p < 1:
-        raise ValueError(f"{caller}: p, the probability of dropping, must lie in [0, 1), got {p!r}")
-    if masks not in ("01", "scaled"):
-        raise ValueError(f'{caller}: masks must be "01" or "scaled", got {masks!r}')
+    door.dropping(caller, p, masks)
     if M.ndim != 2:
         raise ValueError(f"{caller}: M must be a matrix (rows, columns), a row for each input, got shape {M.shape}")
-    _above_zero(caller, length_scale=length_scale, sigma=sigma)
+    door.above_zero(caller, length_scale=length_scale, sigma=sigma)
     return M if masks == "01" else M / (1 - p)
-
-
-def _above_zero(caller: str, **numbers: Any) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, Real) or not 0 < value < float("inf"):
-            raise ValueError(f"{caller}: {name} must be a finite number above 0, got {value!r}")

@@ -18,8 +18,10 @@ variance does not depend on M.
 from __future__ import annotations
 
 from math import sqrt
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
+
+from . import door
 
 __all__ = ["length_scale", "precision", "weight_decay"]
 
@@ -74,10 +76,7 @@ def precision(
 
 def _factor(caller: str, p: Any, masks: Any, loss: Any, outputs: Any) -> float:
     """c of the table."""
-    if not isinstance(p, Real) or not 0 <= p < 1:
-        raise ValueError(f"{caller}: p, the probability of dropping, must lie in [0, 1), got {p!r}")
-    if masks not in ("01", "scaled"):
-        raise ValueError(f'{caller}: masks must be "01" or "scaled", got {masks!r}')
+    door.dropping(caller, p, masks)
     if loss not in ("half", "mse"):
         raise ValueError(f'{caller}: loss must be "half" or "mse", got {loss!r}')
     if not isinstance(outputs, Integral) or outputs < 1 or (loss == "half" and outputs != 1):
@@ -90,6 +89,4 @@ def _refuse(caller: str, n: Any, **numbers: Any) -> None:
     """ValueError unless n is a number of data points and the others are finite and above 0."""
     if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
         raise ValueError(f"{caller}: n, the number of data points, must be an int of at least 1, got {n!r}")
-    for name, value in numbers.items():
-        if not isinstance(value, Real) or not 0 < value < float("inf"):
-            raise ValueError(f"{caller}: {name} must be a finite number above 0, got {value!r}")
+    door.above_zero(caller, **numbers)

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import is_array, xp
-from ..tape import Tensor, raw
+from ..backend import xp
+from ..tape import Tensor
 from .explanation import Explanation, finish
 from .ledger import Ledger, row_sums
 from .multipliers import Multipliers
 from .rules.nonlinear import NonlinearityRule, rescale
 from .table import Table
-from .target import Target, Traced, refuse_nonfinite, trace
+from .target import Target, Traced, numbers, refuse_nonfinite, trace
 
 
 def deeplift(
@@ -114,15 +114,6 @@ def references_for(x: Any, reference: Any, axis: int | None, method: str) -> lis
         raise ValueError(f"{method}: there is no reference along axis {axis} of shape {reference.shape}")
     at = (slice(None),) * (int(axis) % reference.ndim)
     return [reference_for(x, reference[(*at, k)], method) for k in range(count)]
-
-
-def numbers(x: Any, value: Any, name: str, method: str) -> Any:
-    """A number or numbers as an array; TypeError where there are none. name: the argument's."""
-    value = raw(value)
-    array = value if is_array(value) else np.asarray(value)
-    if array.dtype.kind not in "iufb":
-        raise TypeError(f"{method}: {name} must be a number or an array of numbers, got {value!r}")
-    return array if is_array(value) else xp(x).asarray(array.astype(np.float64))
 
 
 def reference_for(x: Any, reference: Any, method: str) -> Any:

@@ -12,8 +12,8 @@ from ..tape import Tensor, grad
 from .deeplift import references_for
 from .explanation import Explanation, finish
 from .ledger import Ledger
-from .perturbation import chunk_for, in_sets
-from .target import Target, answers, refuse_nonfinite, trace
+from .perturbation import chunk_for
+from .target import Target, answers, in_sets, refuse_nonfinite, trace
 
 METHOD = "integrated_gradients"
 ROWS = 100  # rows in one call of the model, where x has fewer: what keeps two processors busy and memory small

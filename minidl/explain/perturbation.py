@@ -162,25 +162,10 @@ def asked(
         variants = m.repeat(x[None], min(size, count - start), 0)
         for k, variant in enumerate(variants, start):
             change(variant, k)
-        found.append(in_sets(ask, variants.reshape(-1, *x.shape[1:]), len(x), method).reshape(-1, len(x)))
+        found.append(ask(variants.reshape(-1, *x.shape[1:])).reshape(-1, len(x)))
     found = m.concatenate(found)
     refuse_nonfinite(found, method, " for a variant of x")
     return found
-
-
-def in_sets(ask: Callable[[Any], Any], variants: Any, n: int, method: str) -> Any:
-    """ask(variants); where it answers about n rows but not about several sets of them at once, the error says so."""
-    try:
-        return ask(variants)
-    except Exception as error:
-        if len(variants) == n:
-            raise
-        for start in range(0, len(variants), n):
-            ask(variants[start : start + n])  # raises what has another cause
-        raise ValueError(
-            f"{method}: asked about {len(variants)} rows, variants of the {n} rows of x, the model or the "
-            f"target fails; ask about {n} rows at a time (chunk=1)"
-        ) from error
 
 
 def chunk_for(x: Any, chunk: int | None, method: str) -> int:

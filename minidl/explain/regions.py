@@ -17,8 +17,7 @@ def split_regions(
 
     image: (C, H, W). size, stride: ints or pairs, in pixels; the stride is the size if not given. Where the stride does
     not lead to the border, the last regions are moved back to end there; a stride beyond the size leaves out what lies
-    between regions. Returns the regions (K, C, h, w), row by row,
-    and their upper left corners (K, 2), row and column.
+    between regions. Returns the regions (K, C, h, w), row by row, and their upper left corners (K, 2), row and column.
     Raises ValueError for an image of other axes, or smaller than a region.
     Source: lrp:sub-regions
     """

@@ -15,7 +15,7 @@ from ..backend import to_numpy, xp
 from ..tape import Tensor, raw
 from .explanation import Explanation, finish
 from .ledger import Ledger
-from .perturbation import chunk_for, in_sets
+from .perturbation import chunk_for
 from .target import Target, answers, matched, refuse_nonfinite
 
 PLAYERS = 16  # 65,536 answers for each row
@@ -48,7 +48,7 @@ def shapley(
     for start in range(0, 2**n, size):
         inside = coalitions(n, start, min(start + size, 2**n))
         variants = m.where(m.asarray(inside[:, labels])[:, None], x, reference)
-        found = in_sets(ask, variants.reshape(-1, *x.shape[1:]), len(x), "shapley").reshape(len(inside), -1)
+        found = ask(variants.reshape(-1, *x.shape[1:])).reshape(len(inside), -1)
         refuse_nonfinite(found, "shapley", " for a variant of x")
         weights = m.asarray(weights_in(inside).astype(found.dtype))
         values = values + weights @ found

@@ -84,16 +84,32 @@ def answers(
     refuse_nonfinite(y.data, method)
     weights, shape = weights_of(target, y, len(x), method), y.shape[1:]
 
-    def ask(variants: Any) -> Any:
+    def of_each(variants: Any) -> Any:
         y = output(variants).data
         if y.shape != (len(variants), *shape):
-            raise ValueError(
-                f"{method}: asked about {len(variants)} rows, variants of the {len(x)} rows of x, the model answers "
-                f"with shape {y.shape}; ask about {len(x)} rows at a time (chunk=1)"
-            )
+            raise ValueError(f"{method}: asked about {len(variants)} rows, the model answers with shape {y.shape}")
+        return y
+
+    def ask(variants: Any) -> Any:
+        y = in_sets(of_each, variants, len(x), method)
         return measure(y, xp(y).concatenate([weights] * (len(variants) // len(x))))
 
     return x, ask, measure(y.data, weights)
+
+
+def in_sets(ask: Callable[[Any], Any], variants: Any, n: int, method: str) -> Any:
+    """ask(variants); where it answers about n rows but not about several sets of them at once, the error says so."""
+    try:
+        return ask(variants)
+    except Exception as error:
+        if len(variants) == n:
+            raise
+        for start in range(0, len(variants), n):
+            ask(variants[start : start + n])  # raises what has another cause
+        raise ValueError(
+            f"{method}: asked about {len(variants)} rows, variants of the {n} rows of x, the model or the "
+            f"target fails; ask about {n} rows at a time (chunk=1)"
+        ) from error
 
 
 def output_of(model: Callable[[Tensor], Tensor], x: Tensor, target: Target, method: str) -> Tensor:
@@ -152,9 +168,18 @@ def typed_as(x: Any, value: Any) -> Any:
     return (value if is_array(value) and xp(value) is m else m.asarray(to_numpy(value))).astype(x.dtype)
 
 
+def numbers(x: Any, value: Any, name: str, method: str) -> Any:
+    """A number or numbers as an array; TypeError where there are none. name: the argument's."""
+    value = tape.raw(value)
+    array = value if is_array(value) else np.asarray(value)
+    if array.dtype.kind not in "iufb":
+        raise TypeError(f"{method}: {name} must be a number or an array of numbers, got {value!r}")
+    return array if is_array(value) else xp(x).asarray(array.astype(np.float64))
+
+
 def matched(x: Any, value: Any, name: str, method: str) -> Any:
     """A number or array that is to stand in the place of x, in x's type and shape. name: the argument's."""
-    m, value = xp(x), typed_as(x, value)
+    m, value = xp(x), typed_as(x, numbers(x, value, name, method))
     try:
         value = m.broadcast_to(value, x.shape)
     except ValueError:

@@ -15,7 +15,6 @@ from ..ops.signals import ratio
 from ..tape import Tensor, grad, raw
 from .explanation import Explanation, finish
 from .ledger import Ledger, row_sums
-from .perturbation import in_sets
 from .target import Target, answers, trace
 
 METHOD = "taylor_decomposition"
@@ -76,8 +75,7 @@ class Decision:
     def __call__(self, points: Any) -> Any:
         """f at one point for each row, or at sets of them: (..., N, ...) to (..., N)."""
         sets = points.shape[: points.ndim - self.x.ndim]
-        rows = points.reshape(-1, *self.x.shape[1:])
-        return in_sets(self.ask, rows, len(self.x), METHOD).reshape(*sets, len(self.x))
+        return self.ask(points.reshape(-1, *self.x.shape[1:])).reshape(*sets, len(self.x))
 
     def slope(self, points: Any) -> tuple[Any, Any]:
         """f and df/dx at one point for each row: (N,), (N, ...)."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import threads
 from ..backend import xp
+from ..ops import logsumexp
 from ..ops.fast import ordered
 from . import door
 from .covariances import of_type
@@ -57,7 +58,7 @@ def log_evidence(x: Any, mixture: Any) -> Any:
     """
     x, omega = door.rows_for(x, mixture, "log_evidence")
     joint = _log_joint(omega)
-    return _rows(lambda x: logsumexp(joint(x)), omega, x)
+    return _rows(lambda x: logsumexp(joint(x), 0), omega, x)
 
 
 def e_step(x: Any, mixture: Any) -> tuple[Any, Any]:
@@ -73,7 +74,7 @@ def e_step(x: Any, mixture: Any) -> tuple[Any, Any]:
 
     def posterior(x: Any) -> tuple[Any, Any]:
         joint = log_density(x)
-        evidence = logsumexp(joint)
+        evidence = logsumexp(joint, 0)
         return xp(x).exp(joint - evidence).T, evidence
 
     return _rows(posterior, omega, x)
@@ -109,13 +110,6 @@ def m_step(x: Any, q: Any, covariance_type: str = "full", floor: float = 0.0) ->
 def differences(x: Any, means: Any) -> Any:
     """x_i - mu_y as (K, d, n)."""
     return _turned(x) - means[..., None]
-
-
-def logsumexp(a: Any) -> Any:
-    """ln sum exp a over the first axis, whatever the size of a: (K, n) to (n,)."""
-    m = xp(a)
-    largest = a.max(0)
-    return m.log(m.exp(a - largest).sum(0)) + largest
 
 
 def log_of(p: Any) -> Any:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..backend import xp
+from ..ops import logsumexp
 from . import door
-from .em import log_joint, log_of, logsumexp
+from .em import log_joint, log_of
 
 
 class Bound(NamedTuple):
@@ -42,7 +43,7 @@ def elbo(q: Any, x: Any, mixture: Any) -> Bound:
     Source: em:free-energy, em:decomposition, em:elbo, em:jensen
     """
     joint, q = _joint(q, x, mixture, "elbo")
-    evidence = logsumexp(joint.T)
+    evidence = logsumexp(joint, 1)
     free_energy = (_expected(q, joint) + entropy(q)).sum()
     divergence = _kl(q, joint - evidence[:, None]).sum()
     return Bound(float(free_energy), float(divergence), float(evidence.sum()))

@@ -120,6 +120,14 @@ def test_a_reference_that_is_no_number(method, reference, came):
         method(model, X, 0, reference=reference)
 
 
+@pytest.mark.parametrize("value", [None, "mean"])
+def test_what_stands_in_the_place_of_x_must_be_numbers(value):
+    with pytest.raises(TypeError, match=f"occlusion: fill must be a number or an array of numbers, got {value!r}"):
+        occlusion(model, X, 0, window=1, fill=value)
+    with pytest.raises(TypeError, match=f"shapley: reference must be a number or an array of numbers, got {value!r}"):
+        shapley(model, X, 0, reference=value)
+
+
 @pytest.mark.parametrize("method", [deeplift, integrated_gradients])
 def test_a_reference_that_the_model_answers_with_no_number(method):
     def logarithms(x):
