@@ -44,7 +44,7 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 reproduce: $(READY)
-	$(PYTHON) -m minidl reproduce $(ARGS)
+	$(PYTHON) -m minidl reproduce --jobs $(WORKERS) $(ARGS)
 
 test: $(READY)
 	$(PYTEST) $(ARGS)

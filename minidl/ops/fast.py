@@ -231,9 +231,20 @@ def panels(m, a, b):
     count = next((n for n in (2, 4, 8, 16) if work / n <= small and columns % n == 0), 1)
     if count == 1:
         return (b.T @ a.T).T if transposed else a @ b
-    y = m.empty((rows, count, columns // count), a.dtype)
+    a = in_fours(a)
+    y = m.empty((len(a), count, columns // count), a.dtype)
     m.matmul(a, b.reshape(inner, count, -1).transpose(1, 0, 2), out=y.transpose(1, 0, 2))
-    return y.reshape(rows, columns)
+    return y.reshape(len(a), columns)[:rows]
+
+
+def in_fours(a):
+    """Few rows, filled up with rows of zeros: BLAS takes four at a time, and one to three more cost as much or more."""
+    m = xp(a)
+    if m is not np or len(a) == 1 or len(a) > FEW or len(a) % 4 == 0:
+        return a
+    full = m.zeros((-(-len(a) // 4) * 4, *a.shape[1:]), a.dtype)
+    full[: len(a)] = a
+    return full
 
 
 def ordered(parts):

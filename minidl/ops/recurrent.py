@@ -138,7 +138,7 @@ class Recurrence(Op):
 
     def gradient(self, g, y, z, U, *state):
         kept = self._kept[1] if self._kept[0] is y else self.run(z, U, *state)[1]
-        dz, *dstate = self.back(g, kept, U)
+        dz, *dstate = self.back(g, kept, U, *state)
         return dz, lambda: kernels.weights(state[0], y, dz, self.masks), *dstate
 
 
@@ -152,7 +152,7 @@ class Rnn(Recurrence):
     def run(self, z, U, h):
         return kernels.rnn(z, U, h, self.masks, self.alive, ACTIVATIONS[self.activation][1])
 
-    def back(self, g, kept, U):
+    def back(self, g, kept, U, h):
         return kernels.rnn_back(g, kept, U, self.masks, self.alive, ACTIVATIONS[self.activation][2])
 
     def simple(self, z, U, h):
@@ -161,17 +161,19 @@ class Rnn(Recurrence):
 
 
 class Lstm(Recurrence):
-    """An LSTM without peepholes over all steps: z (N, T, 4H) to (N, T + 1, H), h_t of each step and the last c."""
+    """An LSTM over all steps: z (N, T, 4H) to (N, T + 1, H), h of each step and the last c; peephole (3, H) or none."""
 
-    def run(self, z, U, h, c):
-        return kernels.lstm(z, U, h, c, self.masks, self.alive)
+    def run(self, z, U, h, c, peephole=None):
+        return kernels.lstm(z, U, h, c, peephole, self.masks, self.alive)
 
-    def back(self, g, kept, U):
-        return kernels.lstm_back(g, kept, U, self.masks, self.alive)
+    def back(self, g, kept, U, h, c, peephole=None):
+        dz, *dstate = kernels.lstm_back(g, kept, U, peephole, self.masks, self.alive)
+        return dz, *dstate, *(() if peephole is None else (lambda: kernels.peepholes(kept, dz),))
 
-    def simple(self, z, U, h, c):
+    def simple(self, z, U, h, c, peephole=None):
         """Step after step."""
-        return unrolled(lstm_cell(), z, U, [h, c], self.masks, self.alive)
+        cell = lstm_cell(None if peephole is None else unstack(peephole))
+        return unrolled(cell, z, U, [h, c], self.masks, self.alive)
 
 
 def rnn(z: Any, U: Any, h: Any, activation: str = "tanh", masks: Any = None, alive: Any = None) -> Any:
@@ -186,13 +188,10 @@ def rnn(z: Any, U: Any, h: Any, activation: str = "tanh", masks: Any = None, ali
 def lstm(z: Any, U: Any, h: Any, c: Any, peephole: Any = None, masks: Any = None, alive: Any = None) -> Any:
     """An LSTM: z (N, T, 4H), gates in the order i, f, o, g, to (N, T + 1, H): h of each step, then the last c.
 
-    h, c: (N, H) or (1, H). peephole: (3, H) or None; with it the steps are recorded one by one. The rest as for
-    `unrolled`.
+    h, c: (N, H) or (1, H). peephole: (3, H) or None. The rest as for `unrolled`.
     Source: gal:eq3.22, gal:eq3.23
     """
-    if peephole is None:
-        return record(Lstm(masks, alive), z, U, h, c)
-    return unrolled(lstm_cell(unstack(peephole)), z, U, [h, c], masks, alive)
+    return record(Lstm(masks, alive), z, U, h, c, *(() if peephole is None else (peephole,)))
 
 
 def gru(z: Any, U: Any, h: Any, masks: Any = None, alive: Any = None) -> Any:

@@ -20,7 +20,7 @@ WIDTH = 64  # columns of U in a block: side by side in memory, few of them at a 
 
 def each(m, work, n, U):
     """Call work with all n sequences, or on two threads with half of them each; by the sizes alone."""
-    half = (n + 7) // 8 * 4  # BLAS takes four rows at a time
+    half = (n + 1) // 2 if n <= fast.FEW else (n + 7) // 8 * 4  # BLAS takes four rows at a time
     large = m is np and n > half and n * U.size >= LARGE
     threads.run(work, [slice(0, half), slice(half, n)] if large else [slice(0, n)])
 
@@ -40,7 +40,7 @@ def blocks(U, masks):
 def add_product(z, h, U, masks):
     """z += h U: z (n, gates H), h (n, H), U in blocks; each mask (n, H) on h for its part of the gates."""
     part = parted(z, len(U))
-    part += xp(h).matmul(h if masks is None else h * masks, U)
+    part += xp(h).matmul(fast.in_fours(h) if masks is None else h * masks, U)[:, : len(h)]
 
 
 def product_back(d, U, masks):
@@ -126,10 +126,11 @@ def rnn_back(g, y, U, masks, alive, slope):
 # ---- the LSTM -------------------------------------------------------------------------------------------------------
 
 
-def lstm(z, U, h, c, masks, alive):
+def lstm(z, U, h, c, p, masks, alive):
     """y (N, T + 1, H) for z (N, T, 4H): h of each step, the last c; and gates, cells and their tanh for the way back.
 
-    sigmoid(x) = 0.5 tanh(x / 2) + 0.5: with the halves taken into z and U, a step needs one tanh for its four gates.
+    sigmoid(x) = 0.5 tanh(x / 2) + 0.5: with the halves taken into z, U and the peepholes p, a step needs one tanh for
+    its four gates, or three if the output gate has to wait for the cell that it sees.
     """
     m, z, alive, H = xp(z), turned(z), turned(alive), len(U)
     steps, n, _ = z.shape
@@ -140,21 +141,37 @@ def lstm(z, U, h, c, masks, alive):
     m.multiply(z, half, out=gates)
     cells, bent = m.empty_like(y), m.empty((steps, n, H), y.dtype)
     first, cells[0] = start(m, y, h, c)
+    half_p = None if p is None else (p * 0.5).astype(y.dtype, copy=False)
+
+    def opened(a):
+        m.tanh(a, out=a)
+        a *= 0.5
+        a += 0.5
 
     def work(rows):
         last, before = first[rows], cells[0, rows]
         for t in range(steps):
             a = gates[t, rows]
-            add_product(a, last, V, at(masks, t, rows))
-            m.tanh(a, out=a)
-            opens = a[:, : 3 * H]
-            opens *= 0.5
-            opens += 0.5
+            i, f, o, new = (a[:, k * H : (k + 1) * H] for k in range(4))
             cell, hidden = cells[t + 1, rows], y[t, rows]
-            m.multiply(before, a[:, H : 2 * H], out=cell)
-            cell += a[:, :H] * a[:, 3 * H :]
+            add_product(a, last, V, at(masks, t, rows))
+            if p is None:
+                m.tanh(a, out=a)
+                opens = a[:, : 3 * H]
+                opens *= 0.5
+                opens += 0.5
+            else:
+                i += before * half_p[0]
+                f += before * half_p[1]
+                opened(a[:, : 2 * H])
+                m.tanh(new, out=new)
+            m.multiply(before, f, out=cell)
+            cell += i * new
+            if p is not None:
+                o += cell * half_p[2]
+                opened(o)
             m.tanh(cell, out=bent[t, rows])
-            m.multiply(bent[t, rows], a[:, 2 * H : 3 * H], out=hidden)
+            m.multiply(bent[t, rows], o, out=hidden)
             if alive is not None:
                 cell[...] = m.where(alive[t, rows], cell, before)
                 hidden[...] = m.where(alive[t, rows], hidden, last)
@@ -165,7 +182,7 @@ def lstm(z, U, h, c, masks, alive):
     return turned(y), (gates, cells, bent)
 
 
-def lstm_back(g, kept, U, masks, alive):
+def lstm_back(g, kept, U, p, masks, alive):
     """The gradients of z, of the first h and of the first c."""
     m, Ut, g, alive = xp(g), xp(g).ascontiguousarray(U.T), turned(g), turned(alive)
     gates, cells, bent = kept
@@ -190,12 +207,28 @@ def lstm_back(g, kept, U, masks, alive):
         for t in range(steps - 1, -1, -1):
             h += g[t, rows]
             c += h * out[t]
-            for part, signal in ((di, c), (df, c), (do, h), (dnew, c)):
+            o_t = do[t]
+            o_t *= h
+            if p is not None:
+                c += o_t * p[2]
+            for part in (di, df, dnew):
                 d = part[t]
-                d *= signal
+                d *= c
             c *= f[t]
+            if p is not None:
+                c += di[t] * p[0]
+                c += df[t] * p[1]
             below = product_back(dz[t, rows], Ut, at(masks, t, rows))
             h[...] = below if alive is None else below + h * ~alive[t, rows]
 
     each(m, work, n, U)
     return turned(dz), dh, dc
+
+
+def peepholes(kept, dz):
+    """The gradient of the peepholes, (3, H): the sum over steps and sequences of each gate's dz and the cell it saw."""
+    (_, cells, bent), dz = kept, turned(dz)
+    steps, n, H = bent.shape
+    m, i, f, o = xp(dz), *(dz[..., k * H : (k + 1) * H] for k in range(3))
+    before, now = cells[:-1], cells[1:]
+    return m.stack([(i * before).sum((0, 1)), (f * before).sum((0, 1)), (o * now).sum((0, 1))])

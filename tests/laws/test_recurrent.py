@@ -108,7 +108,8 @@ def fused(draw):
     gates, states = draw(st.sampled_from([(1, 1), (4, 2)]))
     steps = draw(st.integers(1, 4))
     n, h = draw(st.sampled_from([(1, 1), (3, 2), (5, 3), (2, 64), (9, 64)]))
-    shapes = (n, steps, gates * h), (h, gates * h), *[(draw(st.sampled_from([1, n])), h)] * states
+    peephole = [(3, h)] if gates > 1 and draw(st.booleans()) else []
+    shapes = (n, steps, gates * h), (h, gates * h), *[(draw(st.sampled_from([1, n])), h)] * states, *peephole
     masks = alive = None
     if draw(st.booleans()):
         masks = rng.integers(0, 2, (draw(st.sampled_from([1, gates])), n, draw(st.sampled_from([1, steps])), h)) * 2.0

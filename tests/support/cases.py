@@ -373,7 +373,7 @@ def _recurrent(name, gates, states):
         state = [(d.pick(1, n), h)] * states
         arrays = d.arrays((n, steps, gates * h), (h, gates * h), *state, *([(3, h)] if name == "lstm" else []))
         if name == "lstm" and d.pick(True, False):
-            arrays = arrays[:-1]  # no peepholes: the fused operation
+            arrays = arrays[:-1]  # no peepholes
         mask = d.rng.integers(0, 2, (d.pick(1, gates), n, d.pick(1, steps), h)) * 2.0
         alive = np.arange(steps)[:, None] < d.rng.integers(1, steps + 1, (n, 1, 1))
         names = d.pick((), ("masks",), ("alive",), ("masks", "alive"))

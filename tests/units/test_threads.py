@@ -80,7 +80,7 @@ def test_convolution_pooling_and_products_have_the_same_bits_on_one_and_two_thre
         np.testing.assert_array_equal(alone, together)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 10, 16, 17])
+@pytest.mark.parametrize("rows", [1, 2, 7, 10, 16, 17])
 @pytest.mark.parametrize("shape", [(784, 200), (200, 200), (256, 1024), (64, 10)])
 def test_the_fast_product_is_the_product(rows, shape):
     rng = np.random.default_rng(0)
