@@ -6,6 +6,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -119,6 +120,8 @@ def _json(value: Any) -> Any:
         return value.item()
     if isinstance(value, dict):
         return sorted(value)
+    if is_dataclass(value):
+        return {"is": type(value).__qualname__} | {f.name: _json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Callable) and hasattr(value, "__qualname__"):
         return value.__qualname__
     return repr(value)

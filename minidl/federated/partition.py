@@ -47,8 +47,8 @@ def sized(n: int, shares: Any, rng: Any) -> Partition:
     _enough("sized", n, len(shares))
     if not (np.isfinite(shares) & (shares > 0)).all():
         raise ValueError(f"sized: shares must be finite numbers above 0, got {shares.min()} to {shares.max()}")
-    cuts = 1 + np.cumsum(shares)[:-1] / shares.sum() * (n - len(shares))  # one each, and of the rest by shares
-    cuts = np.floor(cuts).astype(int) + np.arange(len(shares) - 1)
+    rest = np.rint(np.cumsum(shares)[:-1] / shares.sum() * (n - len(shares))).astype(int)
+    cuts = rest + np.arange(1, len(shares))  # one each, and of the rest by shares
     return [np.sort(part) for part in np.split(generator(rng, "sized").permutation(n), cuts)]
 
 
