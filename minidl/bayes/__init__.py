@@ -11,6 +11,7 @@ _WHERE = {
         "Estimate", "characteristic_function", "characteristic_values", "estimate", "pathwise", "pathwise_values",
         "score_function", "score_values",
     ),
+    "convolutions": ("masked_convolution",),
     "discrete": ("DiscreteEstimate", "score_bernoulli", "score_categorical"),
     "quadrature": ("Exact", "exact", "expectation"),
     "proposition": ("Proposition1", "proposition_1"),
