@@ -22,6 +22,8 @@ _WHERE = {
     "kl": ("Sandwich", "bernoulli_kl", "bernoulli_kl_bounds", "discrete_kl", "gaussian_kl", "log_uniform_kl"),
     "scales": ("length_scale", "precision", "weight_decay"),
     "predict": ("mc_predict",),
+    "regression": ("Candidate", "DropoutRegression", "Score", "dropout_regressions"),
+    "selection": ("Search", "grid_search"),
     "uncertainty": (
         "dogs_and_cats", "linear_calibration", "most_informative", "mutual_information", "percentiles",
         "predictive_covariance", "predictive_entropy", "predictive_log_likelihood", "predictive_log_probability",
