@@ -452,12 +452,23 @@ class OneDraw(nn.Module):
         return x if rng is None else x * self.draw(rng)
 
 
-@pytest.mark.parametrize("draw", [lambda rng: rng.normal(), lambda rng: rng.random(3), lambda rng: rng.random((3,))])
-def test_noise_of_another_kind_is_drawn_one_pass_at_a_time(draw):
-    model, x = Sequential(OneDraw(draw), Counting()), np.ones((2, 3))
+def in_place(rng):
+    return rng.random(out=np.empty((1, 3)))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.normal(), lambda rng: rng.random(3), lambda rng: rng.random((3,)),
+        lambda rng: rng.random((1, 3)), in_place,
+    ],
+)  # fmt: skip
+def test_noise_of_another_kind_is_drawn_one_pass_at_a_time(draw, rows):
+    model, x = Sequential(OneDraw(draw), Counting()), np.ones((rows, 3))
     f = mc_predict(model, x, 40, 5)
     for k, s in enumerate(np.random.default_rng(5).integers(2**63, size=(40, 1))[:, 0]):
-        np.testing.assert_array_equal(f[k], np.ones((2, 3)) * draw(np.random.default_rng(s)))
+        np.testing.assert_array_equal(f[k], np.ones((rows, 3)) * draw(np.random.default_rng(s)))
 
 
 def test_images_go_through_a_block_at_a_time(monkeypatch):
