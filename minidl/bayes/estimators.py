@@ -249,4 +249,6 @@ def _traced(f: Function, x: Any, caller: str) -> tuple[Tensor, Tensor]:
             f"got {type(y).__name__}"
         )
     door.one_each(y, x, caller)
+    if xp(y.data).isnan(y.data).any():  # its slope may be a number even there, as that of ln x
+        raise ValueError(f"{caller}: f is NaN for some samples")
     return x, y

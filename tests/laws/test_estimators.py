@@ -533,6 +533,22 @@ def test_bad_discrete_arguments_are_refused():
         score_bernoulli(lambda x: x * np.nan, 0.5, 5, 0)
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_f_that_is_nan_is_refused_even_where_its_slope_is_a_number(estimator):
+    def f(x):
+        inside = x > 0
+        return ops.where(inside, x, x * np.nan) if isinstance(x, Tensor) else np.where(inside, x, np.nan)
+
+    with pytest.raises(ValueError, match=f"^{estimator.__name__}: f .*is NaN .*for some samples"):
+        estimator(f, 0, 1, 50, 0)
+
+
+def test_an_expectation_is_of_one_number_for_each_x():
+    for h in (lambda x: 3.0, lambda x: x.sum(), lambda x: x[:, None]):
+        with pytest.raises(ValueError, match=r"expectation: h must return one number a sample, shape \(128,\), got"):
+            expectation(h, 0, 1)
+
+
 def test_the_exact_side_refuses_a_bad_gaussian_too():
     for name, call in (("exact", partial(exact, score_values)), ("expectation", expectation)):
         with pytest.raises(ValueError, match=f"{name}: sigma, the standard deviation, must be"):
