@@ -10,10 +10,11 @@ import numpy as np
 
 from .. import losses
 from ..data.text import Bytes, padded
+from ..randomness import generator
 from .client import Client
 from .partition import iid
 
-__all__ = ["NOTHING", "TextSplit", "by_speaker", "dealt_out", "lines_as_rows", "next_symbol_loss"]
+__all__ = ["NOTHING", "TextSplit", "by_author", "by_speaker", "dealt_out", "lines_as_rows", "next_symbol_loss"]
 
 NOTHING = -1  # the target of a place behind a line's end, which no loss and no accuracy counts
 
@@ -92,6 +93,45 @@ def dealt_out(split: TextSplit, rng: Any) -> TextSplit:
         longest = int((y[rows] != NOTHING).sum(1).max())
         clients.append(Client(k, x[rows, :longest], y[rows, :longest]))
     return split._replace(clients=clients)
+
+
+def by_author(
+    texts: Mapping[Hashable, str],
+    vocabulary: Any,
+    unroll: int = 10,
+    limit: int = 5000,
+    tested: float = 0.1,
+    rng: Any = 0,
+) -> TextSplit:
+    """A client for each author, of at most `limit` words; the test is what other authors wrote.
+
+    texts: {author: text}, such as all posts of one person. vocabulary: what turns text into ids, for the text's own
+    setting the 10,000 most frequent words. unroll: words that the network sees in a row; an example is so many of them,
+    each to be told from those before it. tested: the share of authors who do not learn, drawn at random, at least one.
+    Authors of fewer than two words are left out. The posts of the text are not public: this is for those one has.
+    Raises ValueError for fewer than two authors who wrote enough.
+    Source: fedavg:word-data
+    """
+    written = {author: ids for author, t in texts.items() if len(ids := vocabulary.encode(t)[:limit]) > 1}
+    if len(written) < 2:
+        raise ValueError(f"by_author: two authors of two words or more are needed, got {len(written)}")
+    authors = list(written)
+    held = max(1, round(tested * len(authors)))
+    others = set(generator(rng, "by_author").choice(len(authors), held, replace=False).tolist())
+
+    def rows(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        windows = [ids[i : i + unroll + 1] for i in range(0, len(ids) - 1, unroll)]
+        x, y, lengths = padded(windows)
+        y[np.arange(y.shape[1]) >= lengths[:, None]] = NOTHING
+        return np.pad(x, ((0, 0), (0, unroll - x.shape[1]))), np.pad(
+            y, ((0, 0), (0, unroll - y.shape[1])), constant_values=NOTHING
+        )
+
+    clients = [Client(str(a), *rows(written[a])) for k, a in enumerate(authors) if k not in others]
+    test = [rows(written[a]) for k, a in enumerate(authors) if k in others]
+    x, y = (np.concatenate(parts) for parts in zip(*test))
+    learned = sum(len(ids) for k, ids in enumerate(written.values()) if k not in others)
+    return TextSplit(clients, (x, y), learned, sum(map(len, written.values())) - learned)
 
 
 def next_symbol_loss(logits: Any, y: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..nn import LSTM, Conv2d, Dense, Embedding, Flatten, MaxPool2d, ReLU, Sequential
+from ..nn.distort import DistortedImages
 from ..randomness import generator
 
 __all__ = ["char_lstm", "cifar_cnn", "mnist_2nn", "mnist_cnn", "word_lstm"]
@@ -51,12 +52,15 @@ def mnist_cnn(rng: Any = 0) -> Sequential:
 def cifar_cnn(rng: Any = 0) -> Sequential:
     """Two convolutions of 64 kernels of 5x5, dense layers of 384 and 192, logits: 1,068,298 parameters.
 
-    Images (N, 3, 24, 24) to logits (N, 10). The text takes the network from a tutorial of the time and says "about
-    10^6"; its pooling of overlapping windows and its local normalisation, which have no parameters, are left out here.
+    Images (N, 3, 32, 32) in [0, 1] to logits (N, 10). The first layer draws a view of 24 x 24 of each image where a
+    call brings rng, as training does, and takes the middle otherwise. The text takes the network from a tutorial of
+    the time and says "about 10^6"; its pooling of overlapping windows and its local normalisation, which have no
+    parameters, are left out here.
     Source: fedavg:cifar-cnn
     """
     rng = generator(rng, "cifar_cnn")
     return Sequential(
+        view=DistortedImages(24),
         conv1=Conv2d(3, 64, 5, padding="same", rng=rng),
         relu1=ReLU(),
         pool1=MaxPool2d(2),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from minidl import Tensor, losses, nn, train
-from minidl.data.text import Bytes, Characters
+from minidl.data.text import Bytes, Characters, Words
 from minidl.federated import fedavg, models
-from minidl.federated.language import NOTHING, by_speaker, dealt_out, lines_as_rows, next_symbol_loss
+from minidl.federated.language import NOTHING, by_author, by_speaker, dealt_out, lines_as_rows, next_symbol_loss
 
 LINES = {
     ("play", "A"): ["one", "two", "three", "four", "five!"],
@@ -80,3 +80,23 @@ def test_a_small_character_model_learns_its_clients_lines():
         loss=next_symbol_loss, progress=False,
     )  # fmt: skip
     assert result.history["accuracy"][-1] > 0.8 > result.history["accuracy"][0]
+
+
+@pytest.mark.source("fedavg:word-data")
+def test_words_of_an_author_are_a_client_and_the_test_is_by_others():
+    texts = {f"author {k}": " ".join(f"w{(k + i) % 7}" for i in range(12 + 5 * k)) for k in range(10)}
+    vocabulary = Words(" ".join(texts.values()), 5)
+    split = by_author(texts, vocabulary, unroll=10, limit=30, tested=0.2, rng=0)
+    assert len(split.clients) == 8
+    learning = {client.id for client in split.clients}
+    for client in split.clients:
+        ids = vocabulary.encode(texts[client.id])[:30]
+        counted = client.y != NOTHING
+        np.testing.assert_array_equal(client.x[counted], ids[:-1])
+        np.testing.assert_array_equal(client.y[counted], ids[1:])
+        assert client.x.shape[1] == 10
+    others = np.concatenate([vocabulary.encode(t)[:30][1:] for a, t in texts.items() if a not in learning])
+    np.testing.assert_array_equal(split.test[1][split.test[1] != NOTHING], others)
+    assert split.train_symbols + split.test_symbols == sum(min(30, 12 + 5 * k) for k in range(10))
+    with pytest.raises(ValueError, match="two authors of two words or more are needed, got 1"):
+        by_author({"a": "one two", "b": "one"}, vocabulary)

@@ -149,7 +149,7 @@ def test_both_stand_in_the_loop_for_the_mean():
         pytest.param(models.mnist_2nn, (2, 784), 199_210, marks=pytest.mark.source("fedavg:2nn")),
         pytest.param(models.mnist_cnn, (2, 1, 28, 28), 1_663_370, marks=pytest.mark.source("fedavg:cnn")),
         pytest.param(models.char_lstm, (2, 3), 866_578, marks=pytest.mark.source("fedavg:char-lstm")),
-        pytest.param(models.cifar_cnn, (2, 3, 24, 24), 1_068_298, marks=pytest.mark.source("fedavg:cifar-cnn")),
+        pytest.param(models.cifar_cnn, (2, 3, 32, 32), 1_068_298, marks=pytest.mark.source("fedavg:cifar-cnn")),
         pytest.param(models.word_lstm, (2, 3), 4_950_544, marks=pytest.mark.source("fedavg:word-lstm")),
     ],
 )
