@@ -39,6 +39,7 @@ run = report.chapter(
     data={"full": ("mnist",)},
 )
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#7B3294", "0.6"
+OF_SMALL = run.pick(smoke="", quick="", full="-digits")  # at full scale the plain names are MNIST's
 plt.rcParams["figure.dpi"] = 72  # small pictures keep the notebook small
 
 # %% [markdown]
@@ -80,8 +81,8 @@ print(f"{drawn.size} drawn weights and {epsilon.size} masks: the same bits", boo
 assert np.allclose(of_kernels, of_outputs, rtol=0, atol=1e-12), "masks on kernels and masks on outputs are one"
 
 # %% [markdown]
-# So dropout behind a convolution *is* this distribution, at a ninth of the numbers here, and with 800 in the place of 9
-# in a larger layer. The library has the long way too, with strides, padding and any masks; with the masks that a
+# So dropout behind a convolution *is* this distribution, at a ninth of the numbers here, and at a 500th in the second
+# layer of the usual LeNet. The library has the long way too, with strides, padding and any masks; with the masks that a
 # dropout layer draws, it is that layer. (Where a convolution has a bias, dropout takes the bias of the element with it.
 # The text's has none.)
 
@@ -291,7 +292,7 @@ FALLS = "How far standard dropout falls behind the mean over passes"
 ALL_OVER = "dropout everywhere; factor 1: the mean is passed on as it should be. conv1 stands before all noise"
 model, held_out = networks["everywhere"]
 report.record(
-    "minidl:mean-through-pooling-digits",
+    f"minidl:mean-through-pooling{OF_SMALL}",
     f"{FALLS}: {len(held_out)} held-out digits of 8 by 8",
     columns=BLAMED,
     rows=blamed(model, images[held_out], labels[held_out], found["everywhere"][0], run.seed),
@@ -365,7 +366,7 @@ def surest(model, x, y, kind):
 TURNS = "dropout everywhere. Answer: the likeliest class of the mean. Entropy and mutual information in nats"
 small_one = turning(model, surest(model, images[held_out], labels[held_out], 1), PASSES[-1], run.seed)
 report.record(
-    "minidl:turned-digit-small",
+    f"minidl:turned-digit{OF_SMALL}",
     f"A 1 of 8 by 8 pixels that turns: {PASSES[-1]} passes at each angle",
     **small_one,
     note=TURNS,
@@ -383,8 +384,8 @@ small_one["figure"]
 #
 # ## At full scale
 #
-# MNIST, the LeNet with its own kernels of 5 by 5, ten epochs in batches of 64: ten because three such networks then
-# take some twenty-five minutes on one core, and the passes over 10,000 test images ten more.
+# MNIST, the LeNet with its own kernels of 5 by 5, ten epochs in batches of 64: ten, because the three networks then
+# take some twenty-five minutes on one core. The passes over 10,000 test images take a few more.
 #
 #     minidl data fetch mnist
 #     minidl reproduce 08 --scale full
@@ -441,5 +442,5 @@ for id in ("gal:bayesian-cnn", "minidl:mean-through-pooling", "minidl:turned-dig
 #    the term with `np.minimum`, and say which window objects now, before you run.
 # 3. **Build.** Dropout by channels, in six lines: a `Module` made with `p` that draws one mask for each image and
 #    channel, of shape `x.shape[:2]`, and keeps it at all places behind. Graded by a law: `factors` must find 1 behind
-#    `pool1`, to a percent or so, since a common factor goes through a maximum. Train it by `bayesian_lenet(noise=...)`;
-#    does standard dropout do better now? And why is the factor behind `pool2` still not 1?
+#    `pool1`, to a percent or so, since a common factor goes through a maximum. Train it by `trained(..., noise=...)`.
+#    Does standard dropout catch up with the passes now? Look at the factors behind the other layers for the reason.
