@@ -13,6 +13,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.ndimage import rotate
 from tqdm import tqdm
 
@@ -48,7 +49,7 @@ plt.rcParams["figure.dpi"] = 72  # small pictures keep the notebook small
 # Chapter 07 drew the rows of a weight matrix. Where is the matrix of a convolution? Cut the image into the $n$ patches
 # that the kernels meet, and write each as a row of $\bar x$, with $h w K_{i-1}$ numbers; write each of the $K_i$
 # kernels as a column of $W_i$. Then the convolution is $\bar x W_i$, and its $n$ rows, put back in place, are the
-# output [gal:conv-as-matmul]. (The text has patches from $i - h/2$ to $i + h/2$: that is one row too many. And as
+# output [gal:conv-as-matmul]. (The text's patches go from $i - h/2$ to $i + h/2$, which is one element too many. And as
 # everywhere in this field nothing is flipped.)
 
 # %%
@@ -164,7 +165,8 @@ def table(found):
 
 def draw(found):
     """Error and ln p over the number of passes; standard dropout as a dashed line."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), layout="constrained")
+    figure = Figure(figsize=(8.5, 3.2), layout="constrained")
+    axes = figure.subplots(1, 2)
     for ax, of, times in zip(axes, ("error", "ln p"), (100, 1), strict=True):
         for where, colour in WHERE.items():
             standard, *by_passes = times * np.mean([one[of] for one in found[where]], 0)
@@ -332,15 +334,22 @@ def turning(model, image, T, seed):
         "information": mutual_information(p),
         "variation ratio": variation_ratio(sample_labels(p, seed)),
     }
-    figure, axes = plt.subplots(
-        4, 1, figsize=(8.5, 7.6), sharex=True, layout="constrained", height_ratios=(0.6, 1.5, 1.5, 1.5)
-    )
+    figure = Figure(figsize=(8.5, 6.5), layout="constrained")
+    axes = figure.subplots(4, sharex=True, height_ratios=(0.6, 1.5, 1.5, 1.5))
     for a, picture in zip(ANGLES, x[:, 0], strict=True):
         axes[0].imshow(picture, cmap="Greys", extent=(a - 6, a + 6, 0, 1), aspect="auto")
     axes[0].set(xlim=(-8, 188), yticks=[])
     for shift, c, colour in zip((-4.5, -1.5, 1.5, 4.5), likeliest, (BLUE, ORANGE, GREEN, PURPLE), strict=True):
         for ax, values in ((axes[1], z), (axes[2], p)):
-            ax.scatter(np.tile(ANGLES + shift, len(z)), values[:, :, c].ravel(), s=5, color=colour, alpha=0.3, lw=0)
+            ax.scatter(
+                np.tile(ANGLES + shift, len(z)),
+                values[:, :, c].ravel(),
+                s=4,
+                color=colour,
+                alpha=0.4,
+                lw=0,
+                antialiased=False,
+            )
         axes[1].plot([], [], "o", color=colour, label=f"class {c}")
     for (name, values), style in zip(measures.items(), ("-", "--", ":"), strict=True):
         axes[3].plot(ANGLES, values, style, color="black", label=name, marker=".")
