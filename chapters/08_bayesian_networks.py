@@ -404,9 +404,9 @@ if run.scale == "full":
     mnist, found = data.mnist(), {}
     for where in WHERE:
         model = trained(
-            where, mnist.train_images, mnist.train_labels, 10, 64, 0.001, run.seed, run.state / f"mnist-{where}.npz"
+            where, mnist.train_images, mnist.train_labels, 10, 64, 0.001, run.seed, run.state / f"trained-{where}.npz"
         )
-        tests = run.cached(f"mnist-{where}", lambda: judged(model, mnist.test_images, mnist.test_labels, run.seed))  # noqa: B023
+        tests = run.cached(f"judged-{where}", lambda: judged(model, mnist.test_images, mnist.test_labels, run.seed))  # noqa: B023
         found[where] = [tests]
     figure = draw(found)
     report.record(
