@@ -2,8 +2,8 @@
 # # Bayesian networks for images and sequences
 #
 # **Reading time:** 40 minutes; half for images (sections 1 to 5), half for sequences (6 to 10). **Needs:** the text
-# open beside you, Gal's section 3.4; from chapter 07 standard and MC dropout, and the three measures of uncertainty. The
-# digits come with minidl, the texts with Python.
+# open beside you, Gal's section 3.4; from chapter 07 standard and MC dropout, and the three measures of uncertainty.
+# The digits come with minidl, the texts with Python.
 #
 # Afterwards you can
 # - write a convolution as a product of matrices, and say which distribution over its kernels dropout stands for,
@@ -567,7 +567,7 @@ def into_gates(layer, x_t, T, seed):
 W = pair["tied"].W.data
 tied_exact = p / (1 - p) * W.T @ np.diag(x[0, 0] ** 2) @ W
 same_gate = np.kron(np.eye(4), np.ones((H, H)))
-exact = {"tied": tied_exact, "untied": tied_exact * same_gate}
+exact = {"tied": tied_exact, "untied": np.where(same_gate, tied_exact, 0)}
 
 T = run.pick(smoke=200, quick=20_000, full=200_000)
 figure = Figure(figsize=(7, 3.2), layout="constrained")
@@ -680,12 +680,12 @@ report.record(
 # %% [markdown]
 # ## 10. A model of characters
 #
-# Which kind of noise helps? We train an LSTM to say the next character, on a text so short that it can learn it by
-# heart, and ask it about other texts: for nats a character, less is better. The text is read in several streams side by
-# side, a window of some characters at a time. A window is a sequence: its masks are drawn once. The state goes on from
-# window to window as numbers, where gradients stop: *truncated backpropagation*. Weight decay is that of chapter 07 for
-# a prior $N(0, 1)$ and one data point a character. At full scale the texts are plays of Shakespeare, and the LSTM has
-# two layers of 256.
+# Which kind of noise helps? We train an LSTM to say the next character of a text so short that it can learn it by
+# heart, and look how well it predicts other texts, in nats a character: less is better. The text is read in several
+# streams side by side, a window of some characters at a time. A window is a sequence: its masks are drawn once. The
+# state goes on from window to window as numbers, at which gradients stop: *truncated backpropagation*. Weight decay is
+# that of chapter 07 for a prior $N(0, 1)$ and one data point a character. At full scale the texts are plays of
+# Shakespeare, and there are two LSTMs of 256.
 #
 # Five variants start from the same weights. All masks have the same $p$, which nobody has tuned; types are dropped with
 # less, because a character that is dropped is missed everywhere.
