@@ -120,8 +120,8 @@ class DropoutRegression:
 class _SharedDropout(Module):
     """Dropout in K networks side by side: x (N, n) or (K, N, n) to (K, N, n), by one draw of N n uniform numbers."""
 
-    def __init__(self, p: Sequence[float]):
-        self.p = np.array(p, float)[:, None, None]
+    def __init__(self, p: Sequence[float], dtype: Any):
+        self.p = np.array(p, dtype)[:, None, None]  # in the type of the numbers it is compared with: twice as fast
 
     def forward(self, x, rng=None):
         return x if rng is None else ops.multiply(x, bernoulli(rng, x.shape[-2:], self.p, True, x))
@@ -163,7 +163,7 @@ def dropout_regressions(
         raise ValueError("dropout_regressions: y must vary over the rows, got one value in each column")
     settled = [c.settled(len(x), s) for c in candidates]
     widths = [x.shape[1], *hidden, y.shape[1]]
-    together = _network(widths, lambda: _SharedDropout([c.p for c in candidates]), seed, dtype)
+    together = _network(widths, lambda: _SharedDropout([c.p for c in candidates], dtype), seed, dtype)
     layers = _with_weights(together)
     for layer in layers:
         layer.W, layer.b = (Tensor(xp(a).repeat(a[None], len(candidates), 0)) for a in (layer.W.data, layer.b.data))
