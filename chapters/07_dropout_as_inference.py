@@ -449,7 +449,7 @@ report.record(
     f"Estimates from T passes, averaged over {repeats:,} repetitions",
     columns=columns,
     rows=[{"label": name, "ours": values} for name, values in rows.items()],
-    note="one input; the text calls the printed variance unbiased. Its sample part is low by (T - 1) / T",
+    note="one input; the text calls the printed variance unbiased. Its sample part is low by the factor (T - 1) / T",
 )
 
 # %% [markdown]
@@ -533,6 +533,7 @@ report.record(
 
 # %%
 NOISE, SHARE = 0.05, 0.8  # of a split's training rows this share trains, in their order; the others validate
+PASSES = run.pick(smoke=3, quick=100, full=100)  # for validation rows; the test has more of them
 TAUS = (50.0, 100.0, 200.0, 400.0, 800.0)
 DECAYS, LENGTH_SCALES = (1e-5, 1e-4, 1e-3, 1e-2), (0.3, 1.0, 3.0, 10.0)
 
@@ -542,14 +543,14 @@ def parted(rows):
 
 
 def search(table, learn, judge, grid, epochs, seed):
-    """Train on the rows `learn`; the log likelihood of the rows `judge`, by 100 passes, chooses."""
+    """Train on the rows `learn`; the log likelihood of the rows `judge`, by PASSES passes, chooses."""
     x, y = table
     return grid_search(
         grid,
         lambda some: dropout_regressions(
             x[learn], y[learn], some, hidden=(regressions.HIDDEN,), epochs=epochs, seed=seed
         ),
-        lambda networks: [net.score(x[judge], y[judge], 100, seed).log_likelihood for net in networks],
+        lambda networks: [net.score(x[judge], y[judge], PASSES, seed).log_likelihood for net in networks],
         together=len(grid),
         progress=False,
     )
@@ -932,13 +933,13 @@ report.record(
 figure
 
 # %% [markdown]
-# At first the network knows too little to ask well: at 80 labels those that were asked for are worth a little less than
-# those that were drawn. From 140 labels on they are worth more.
+# At first the network knows too little to ask well: up to 80 labels those that were asked for are worth less than those
+# that were drawn. From 140 on they are worth more.
 #
 # ## At full scale
 #
 # The six regressions, the measured carbon dioxide with four layers of 1024, and all four ways of asking, five times
-# each, take about an hour:
+# each, take a little over an hour:
 #
 #     minidl reproduce 07 --scale full
 #
