@@ -696,7 +696,7 @@ if run.scale == "full":
     texts = {name: spoken.text(name) for name in spoken.names()}
 order = np.random.default_rng(run.seed).permutation(sorted(texts))
 whole = "".join(texts[name] for name in order)
-LEARNED, HELD = run.pick(smoke=(500, 300), quick=(4000, 5000), full=(100_000, 40_000))
+LEARNED, HELD = run.pick(smoke=(500, 300), quick=(4000, 3000), full=(100_000, 40_000))
 characters = Characters(whole[:LEARNED])
 asked = "".join(c for c in whole[-HELD:] if c in whole[:LEARNED])  # a character that was never seen can only be wrong
 batch, steps = run.pick(smoke=(4, 10), quick=(16, 40), full=(50, 80))
