@@ -18,21 +18,9 @@ def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
     logits: (N, C), or (..., C), e.g. a class for each step of a sequence; labels: integers (N,) or (...), in 0..C-1.
     Raises TypeError if the labels are not integers, ValueError for another shape or a label out of range.
     """
-    labels = _like(labels, logits)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy: labels must be integers, got {labels.dtype}")
-    if logits.ndim < 2 or labels.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"cross_entropy: logits {logits.shape} need labels of shape {logits.shape[:-1]} (one class for each row), "
-            f"got {labels.shape}"
-        )
-    classes = logits.shape[-1]
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(
-            f"cross_entropy: labels must lie in 0..{classes - 1}, got {int(labels.min())}..{int(labels.max())}"
-        )
+    labels = checked_labels(logits, labels, "cross_entropy")
     if logits.ndim > 2:
-        logits, labels = ops.reshape(logits, (-1, classes)), labels.reshape(-1)
+        logits, labels = ops.reshape(logits, (-1, logits.shape[-1])), labels.reshape(-1)
     return ops.softmax_cross_entropy(logits, labels, mean=True)
 
 
@@ -58,6 +46,22 @@ def mse(y: Tensor, t: Any) -> Tensor:
     """Mean over all elements of the squared difference: y, t of one shape. Raises ValueError for another."""
     d = y - _target(y, t, "mse")
     return ops.mean(d * d)
+
+
+def checked_labels(logits: Tensor, labels: Any, caller: str) -> Any:
+    """The labels as an array like the logits. TypeError or ValueError unless they are a class for each row of them."""
+    labels = _like(labels, logits)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{caller}: labels must be integers, got {labels.dtype}")
+    if logits.ndim < 2 or labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"{caller}: logits {logits.shape} need labels of shape {logits.shape[:-1]} (one class for each row), "
+            f"got {labels.shape}"
+        )
+    classes = logits.shape[-1]
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{caller}: labels must lie in 0..{classes - 1}, got {int(labels.min())}..{int(labels.max())}")
+    return labels
 
 
 def _like(values: Any, y: Tensor) -> Any:

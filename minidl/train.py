@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -75,27 +76,60 @@ def fit(
     Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, for NaN or infinite data, and for a
     checkpoint of another configuration; FloatingPointError if the loss becomes NaN or infinite.
     """
-    _check_numbers(epochs, batch_size, seed)
-    if not isinstance(optimiser, Optimiser):
-        raise TypeError(f"fit: optimiser must be an Optimiser such as optim.SGD, got {type(optimiser).__name__}")
-    _check_owner(model, optimiser)
+    check_numbers("fit", epochs=(epochs, 0), batch_size=(batch_size, 1), seed=(seed, 0))
+    check_optimiser("fit", model, optimiser)
     x, y = _checked(model, data, "data")
     held_out = None if validation is None else _checked(model, validation, "validation")
-    configuration = _configuration(model, loss, data, batch_size, optimiser, seed, validation)
+    configuration = configured(model, loss, optimiser, seed) | {
+        "batch_size": int(batch_size),
+        "data": fingerprint(data),
+        "validation": fingerprint(validation),
+    }
+    steps = -(-len(x) // batch_size)
+
+    def one_epoch(epoch: int, bar: Bar) -> float:
+        order, total = backend.xp(x).asarray(stream(seed, SHUFFLE, epoch).permutation(len(x))), 0.0
+        for k in range(steps):
+            rows = order[k * batch_size : (k + 1) * batch_size]
+            optimiser.zero_grad()
+            value = loss(model(x[rows], rng=stream(seed, NOISE, epoch * steps + k)), y[rows])
+            total += descend("fit", value, optimiser, bar, epoch, k) * len(rows)
+        return total / len(x)
+
+    evaluated = None if held_out is None else lambda: evaluate(model, loss, *held_out)
+    return run_epochs("fit", model, optimiser, configuration, epochs, steps, checkpoint, progress, one_epoch, evaluated)
+
+
+def run_epochs(
+    caller: str,
+    model: Module,
+    optimiser: Optimiser,
+    configuration: Mapping[str, Any],
+    epochs: int,
+    steps: int,
+    checkpoint: str | os.PathLike | None,
+    progress: bool,
+    one_epoch: Callable[[int, Bar], float],
+    evaluated: Callable[[], tuple[float, float | None]] | None,
+) -> History:
+    """Epoch after epoch, each with its line in the history and its checkpoint: what all ways of training share.
+
+    one_epoch(epoch, bar) takes the steps of an epoch and returns its mean loss; evaluated() -> the loss and the
+    accuracy afterwards. configuration: what must be the same for a run to continue. The rest is as for `fit`.
+    """
     history = History()
     if checkpoint is not None and not Path(checkpoint).resolve().parent.is_dir():
-        raise FileNotFoundError(f"fit: the folder of checkpoint {str(checkpoint)!r} does not exist; make it first")
+        raise FileNotFoundError(f"{caller}: the folder of checkpoint {str(checkpoint)!r} does not exist; make it first")
     if checkpoint is not None and Path(checkpoint).exists():
-        history = _resume(Path(checkpoint), model, optimiser, configuration, epochs)
-    steps = -(-len(x) // batch_size)
+        history = _resume(caller, Path(checkpoint), model, optimiser, configuration, epochs)
     threads.keep_memory()
-    with blas.one_thread(), _Bar(progress, epochs * steps, history.epochs * steps) as bar:
+    with blas.one_thread(), Bar(caller if progress else None, epochs * steps, history.epochs * steps) as bar:
         try:
             for epoch in range(history.epochs, epochs):
-                total = _train_one_epoch(model, loss, x, y, epoch, steps, batch_size, optimiser, seed, bar)
-                history.train_loss.append(total / len(x))
-                if held_out is not None:
-                    value, accuracy = evaluate(model, loss, *held_out)
+                model.train()
+                history.train_loss.append(one_epoch(epoch, bar))
+                if evaluated is not None:
+                    value, accuracy = evaluated()
                     history.validation_loss.append(value)
                     if accuracy is not None:
                         history.validation_accuracy.append(accuracy)
@@ -107,28 +141,20 @@ def fit(
     return history
 
 
-def _train_one_epoch(model, loss, x, y, epoch, steps, batch_size, optimiser, seed, bar) -> float:
-    """One pass over the rows in a new order; returns the sum of the rows' losses."""
-    model.train()
-    order = backend.xp(x).asarray(stream(seed, SHUFFLE, epoch).permutation(len(x)))
-    total = 0.0
-    for k in range(steps):
-        rows = order[k * batch_size : (k + 1) * batch_size]
-        optimiser.zero_grad()
-        value = loss(model(x[rows], rng=stream(seed, NOISE, epoch * steps + k)), y[rows])
-        if not isinstance(value, Tensor) or value.size != 1:
-            raise TypeError(f"fit: loss must return a Tensor of one number, got {getattr(value, 'shape', value)!r}")
-        number = value.item()
-        if not isfinite(number):
-            raise FloatingPointError(
-                f"fit: the loss became {number} in epoch {epoch}, step {k}; try a smaller learning rate"
-            )
-        value.backward()
-        rate = optimiser.rate
-        optimiser.step()
-        total += number * len(rows)
-        bar.advance(number, rate)
-    return total
+def descend(caller: str, value: Any, optimiser: Optimiser, bar: Bar, epoch: int, step: int) -> float:
+    """One step down the gradient of a loss; returns the loss as a number."""
+    if not isinstance(value, Tensor) or value.size != 1:
+        raise TypeError(f"{caller}: loss must return a Tensor of one number, got {getattr(value, 'shape', value)!r}")
+    number = value.item()
+    if not isfinite(number):
+        raise FloatingPointError(
+            f"{caller}: the loss became {number} in epoch {epoch}, step {step}; try a smaller learning rate"
+        )
+    value.backward()
+    rate = optimiser.rate
+    optimiser.step()
+    bar.advance(number, rate)
+    return number
 
 
 def evaluate(model: Module, loss: Loss, x: Any, y: Any) -> tuple[float, float | None]:
@@ -137,33 +163,40 @@ def evaluate(model: Module, loss: Loss, x: Any, y: Any) -> tuple[float, float | 
     The accuracy is None if y holds no class labels (integers for an output with one more axis). Runs in eval mode, in
     batches, and restores the mode of every module.
     """
-    modes = {module: module.training for module in model.modules().values()}
-    model.eval()
     total, right, labels = 0.0, 0, False
-    try:
-        with no_grad():
-            for start in range(0, len(x), ROWS):
-                rows = slice(start, start + ROWS)
-                output = model(x[rows])
-                total += loss(output, y[rows]).item() * len(x[rows])
-                if y.dtype.kind in "iu" and output.shape[:-1] == y[rows].shape:
-                    labels = True
-                    right += int((output.data.argmax(-1) == y[rows]).sum())
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with evaluating(model):
+        for start in range(0, len(x), ROWS):
+            rows = slice(start, start + ROWS)
+            output = model(x[rows])
+            total += loss(output, y[rows]).item() * len(x[rows])
+            if y.dtype.kind in "iu" and output.shape[:-1] == y[rows].shape:
+                labels = True
+                right += int((output.data.argmax(-1) == y[rows]).sum())
     return total / len(x), right / y.size if labels else None
 
 
-class _Bar:
-    """A progress bar, or nothing; it also remembers the last step's learning rate."""
+@contextlib.contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Eval mode and no tape inside the block; afterwards every module has the mode that it had."""
+    modes = {module: module.training for module in model.modules().values()}
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
-    def __init__(self, shown: bool, total: int, done: int):
+
+class Bar:
+    """A progress bar of that name, None for no bar; it also remembers the last step's learning rate."""
+
+    def __init__(self, name: str | None, total: int, done: int):
         self.rate, self.bar = 0.0, None
-        if shown:
+        if name is not None:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, initial=done, unit="step", desc="fit")
+            self.bar = tqdm(total=total, initial=done, unit="step", desc=name)
 
     def advance(self, loss: float, rate: float) -> None:
         self.rate = rate
@@ -171,7 +204,7 @@ class _Bar:
             self.bar.update()
             self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -182,18 +215,21 @@ class _Bar:
 # ---- the door -------------------------------------------------------------------------------------------------------
 
 
-def _check_numbers(epochs: Any, batch_size: Any, seed: Any) -> None:
-    for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+def check_numbers(caller: str, **numbers: tuple[Any, int]) -> None:
+    """name=(value, least): ValueError unless the value is an int and no smaller."""
+    for name, (value, least) in numbers.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-            raise ValueError(f"fit: {name} must be an int >= {least}, got {value!r}")
+            raise ValueError(f"{caller}: {name} must be an int >= {least}, got {value!r}")
 
 
-def _check_owner(model: Module, optimiser: Optimiser) -> None:
+def check_optimiser(caller: str, model: Module, optimiser: Any) -> None:
     """An optimiser of another model would train nothing."""
+    if not isinstance(optimiser, Optimiser):
+        raise TypeError(f"{caller}: optimiser must be an Optimiser such as optim.SGD, got {type(optimiser).__name__}")
     own = set(model.parameters().values())
     if not own.issuperset(optimiser.parameters.values()):
         raise ValueError(
-            "fit: optimiser holds tensors that are no parameters of the model; make it on its parameters()"
+            f"{caller}: optimiser holds tensors that are no parameters of the model; make it on its parameters()"
         )
 
 
@@ -222,20 +258,18 @@ def _described(values: Any) -> str:
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
 
 
-def _configuration(model, loss, data, batch_size, optimiser, seed, validation) -> dict[str, Any]:
-    """What must be the same for a run to continue, as JSON. The number of epochs may grow."""
+def configured(model: Module, loss: Loss, optimiser: Optimiser, seed: int) -> dict[str, Any]:
+    """What must be the same for a run to continue, as JSON, besides the data. The number of epochs may grow."""
     return {
         "model": repr(model),
         "optimiser": repr(optimiser),
         "loss": getattr(loss, "__qualname__", type(loss).__qualname__),
-        "batch_size": int(batch_size),
         "seed": int(seed),
-        "data": _fingerprint(data),
-        "validation": _fingerprint(validation),
     }
 
 
-def _fingerprint(data: Any) -> list[str] | None:
+def fingerprint(data: Any) -> list[str] | None:
+    """Type, shape and checksum of some arrays."""
     if data is None:
         return None
     arrays = [np.ascontiguousarray(backend.to_numpy(a)) for a in data]
@@ -254,22 +288,24 @@ def _write(path: Path, model: Module, optimiser: Optimiser, configuration: Mappi
     )
 
 
-def _resume(path: Path, model: Module, optimiser: Optimiser, configuration: Mapping, epochs: int) -> History:
+def _resume(
+    caller: str, path: Path, model: Module, optimiser: Optimiser, configuration: Mapping, epochs: int
+) -> History:
     """Bring model and optimiser to where the checkpoint was written; returns its history."""
     arrays = read_arrays(path)
     try:
         run = json.loads(arrays.pop("run").tobytes())
         history, before = History(**run["history"]), run["configuration"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"fit: {path} is not a checkpoint of fit: {error!r}") from error
+        raise ValueError(f"{caller}: {path} is not a checkpoint of fit: {error!r}") from error
     for name, now in configuration.items():
         if before.get(name) != now:
             raise ValueError(
-                f"fit: {path} is the checkpoint of another run: {name} was {before.get(name)}, now it is {now}; "
+                f"{caller}: {path} is the checkpoint of another run: {name} was {before.get(name)}, now it is {now}; "
                 "choose another file or delete this one"
             )
     if history.epochs > epochs:
-        raise ValueError(f"fit: {path} already holds {history.epochs} epochs, more than epochs={epochs}")
+        raise ValueError(f"{caller}: {path} already holds {history.epochs} epochs, more than epochs={epochs}")
     model.load_state_dict(_below("model/", arrays))
     optimiser.load_state_dict(_below("optimiser/", arrays))
     return history

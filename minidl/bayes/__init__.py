@@ -11,6 +11,7 @@ _WHERE = {
         "Estimate", "characteristic_function", "characteristic_values", "estimate", "pathwise", "pathwise_values",
         "score_function", "score_values",
     ),
+    "convolutions": ("masked_convolution",),
     "discrete": ("DiscreteEstimate", "score_bernoulli", "score_categorical"),
     "quadrature": ("Exact", "exact", "expectation"),
     "proposition": ("Proposition1", "proposition_1"),
@@ -21,6 +22,8 @@ _WHERE = {
     "kl": ("Sandwich", "bernoulli_kl", "bernoulli_kl_bounds", "discrete_kl", "gaussian_kl", "log_uniform_kl"),
     "scales": ("length_scale", "precision", "weight_decay"),
     "predict": ("mc_predict",),
+    "regression": ("Candidate", "DropoutRegression", "Score", "dropout_regressions"),
+    "selection": ("Search", "grid_search"),
     "uncertainty": (
         "dogs_and_cats", "linear_calibration", "most_informative", "mutual_information", "percentiles",
         "predictive_covariance", "predictive_entropy", "predictive_log_likelihood", "predictive_log_probability",

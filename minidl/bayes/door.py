@@ -47,7 +47,7 @@ def dropping(caller: str, p: Any, masks: Any) -> None:
         raise ValueError(f'{caller}: masks must be "01" or "scaled", got {masks!r}')
 
 
-def one_each(y: Any, x: Any, caller: str) -> None:
-    """ValueError unless f's answer y has the shape of its argument x."""
+def one_each(y: Any, x: Any, caller: str, name: str = "f") -> None:
+    """ValueError unless the answer y of the function of that name has the shape of its argument x."""
     if y.shape != x.shape:
-        raise ValueError(f"{caller}: f must return one number a sample, shape {x.shape}, got {y.shape}")
+        raise ValueError(f"{caller}: {name} must return one number a sample, shape {x.shape}, got {y.shape}")

@@ -98,6 +98,8 @@ def characteristic_values(f: Function, mu: float, sigma: float, eps: Any) -> tup
     eps: (n,). Returns the values for mu and those for sigma, (n,) each. f' and f'' come from the tape; f' must be the
     integral of f'', so f must have no corners: what a corner adds to the integral of f'' no sample can see.
     Raises TypeError or ValueError unless f gives one number for each element of x, by minidl's operations.
+    Erratum: gal, section 3.1.2: printed that the second derivative of x + x^2 is zero, and so the variance for sigma;
+    right: it is the constant 2, which has the variance zero.
     Source: gal:eq3.6
     """
     slope, bend = slopes(f, mu + sigma * eps, "characteristic_function")
@@ -249,4 +251,6 @@ def _traced(f: Function, x: Any, caller: str) -> tuple[Tensor, Tensor]:
             f"got {type(y).__name__}"
         )
     door.one_each(y, x, caller)
+    if xp(y.data).isnan(y.data).any():  # its slope may be a number even there, as that of ln x
+        raise ValueError(f"{caller}: f is NaN for some samples")
     return x, y

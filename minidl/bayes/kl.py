@@ -68,10 +68,10 @@ def bernoulli_kl(M: Tensor, p: float, length_scale: float, sigma: float, *, mask
     such smooth functions is exact to rounding. Memory is 901 numbers a row.
     Source: gal:eq3.13
     """
+    kept = _kept("bernoulli_kl", M, p, length_scale, sigma, masks)
     upper = bernoulli_kl_bounds(M, p, length_scale, sigma, masks=masks).upper
     if p == 0:
         return upper
-    kept = _kept("bernoulli_kl", M, p, length_scale, sigma, masks)
     square = ops.total(kept * kept, 1, keepdims=True) + float(np.finfo(M.dtype).tiny)  # a root has no slope at 0
     return upper - ops.total(_told(ops.sqrt(square) / sigma, p))
 

@@ -47,7 +47,8 @@ def mc_predict(model: Callable[..., Any], x: Any, T: int, rng: Any, *, progress:
     starts = range(0, len(x), ROWS)
     seeds = generator(rng, "mc_predict").integers(2**63, size=(T, len(starts)))
     with no_grad(), blas.one_thread(), _bar(progress, T * len(x)) as advance:
-        before, after, by_rows, like = _parted(model, x[:2])
+        two = x[:2] if len(x) > 1 else xp(x).concatenate([x, x])  # one row could not tell its own noise from shared
+        before, after, by_rows, like = _parted(model, two)
         samples = xp(like).empty((T, len(x), *like.shape[1:]), like.dtype)
         for k, start in enumerate(starts):
             block = slice(start, start + ROWS)
@@ -97,13 +98,13 @@ class _Probe(np.random.Generator):
         super().__init__(np.random.PCG64(0))
         self.rows, self.drew, self.by_rows = rows, False, True
 
-    def random(self, size=None, dtype=np.float64):
+    def random(self, size=None, dtype=np.float64, out=None):
         self._note(size)
-        return super().random(size, dtype)
+        return super().random(size, dtype, out)
 
-    def standard_normal(self, size=None, dtype=np.float64):
+    def standard_normal(self, size=None, dtype=np.float64, out=None):
         self._note(size)
-        return super().standard_normal(size, dtype)
+        return super().standard_normal(size, dtype, out)
 
     def _note(self, size: Any) -> None:
         self.drew = True

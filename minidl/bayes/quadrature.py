@@ -55,11 +55,18 @@ def expectation(h: Function, mu: float, sigma: float, tolerance: float = 1e-10) 
 
     h: a function of a NumPy array (n,) that returns n numbers. tolerance: how far two rules, one of twice the nodes of
     the other, may differ, relative to E |h|.
-    Raises ValueError for sigma not above 0, and if no two rules up to 1024 nodes agree: h then has a corner or a jump,
-    or oscillates too fast.
+    Raises ValueError for sigma not above 0, for h that does not give one number for each element of x, and if no two
+    rules up to 1024 nodes agree: h then has a corner or a jump, or oscillates too fast.
     """
     mu, sigma = door.gaussian(mu, sigma, "expectation")
-    return float(_settled(lambda eps: np.asarray(h(mu + sigma * eps))[None], tolerance, "expectation")[0])
+
+    def values(eps):
+        x = mu + sigma * eps
+        y = np.asarray(h(x))
+        door.one_each(y, x, "expectation", "h")
+        return y[None]
+
+    return float(_settled(values, tolerance, "expectation")[0])
 
 
 def exact(values: Values, f: Function, mu: float, sigma: float, tolerance: float = 1e-10) -> Exact:

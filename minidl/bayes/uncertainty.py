@@ -149,7 +149,8 @@ def variation_ratio(labels: Any) -> Any:
     labels = _integers(labels, "variation_ratio")
     if labels.ndim != 2 or not len(labels):
         raise ValueError(f"variation_ratio: labels must be (T, N) with T of at least 1, got shape {labels.shape}")
-    m, most = xp(labels), 0
+    m = xp(labels)
+    most = m.zeros(labels.shape[1], int)
     for c in to_numpy(m.unique(labels)).tolist():
         most = m.maximum((labels == c).sum(0), most)
     return 1 - most / len(labels)
@@ -163,7 +164,7 @@ def sample_labels(p: Any, rng: Any) -> Any:
     """
     p, _ = _probabilities(p, None, "sample_labels")
     edges = p.cumsum(-1)
-    u = xp(p).asarray(generator(rng, "sample_labels").random((*p.shape[:-1], 1)).astype(p.dtype))
+    u = xp(p).asarray(generator(rng, "sample_labels").random((*p.shape[:-1], 1)))  # float32 would round to 1 at times
     return (u * edges[..., -1:] >= edges[..., :-1]).sum(-1)
 
 
@@ -183,13 +184,13 @@ def dogs_and_cats(T: int = 10) -> Any:
     """The text's three sets of T vectors of probabilities for (dog, cat), as three points: float64 (T, 3, 2).
 
     1: all are sure of a dog; 2: all say half and half; 3: half of them are sure of a dog, half of a cat.
-    Raises ValueError unless T is even and at least 2.
+    Raises ValueError unless T is an even int of at least 2.
     Erratum: gal, section 3.3.1: printed 0.5 for all three measures of sets 2 and 3; right: 0.5 for the variation ratio,
     but ln 2 = 0.693 nats for the entropy (2 and 3) and the mutual information (3).
     Source: gal:three-examples
     """
-    if T < 2 or T % 2:
-        raise ValueError(f"dogs_and_cats: T must be even and at least 2, got {T!r}")
+    if not isinstance(T, (int, np.integer)) or T < 2 or T % 2:
+        raise ValueError(f"dogs_and_cats: T must be an even int of at least 2, got {T!r}")
     dog = np.stack([np.ones(T), np.full(T, 0.5), np.arange(T) % 2], 1)
     return np.stack([dog, 1 - dog], 2)
 
@@ -201,9 +202,10 @@ def percentiles(uncertainty: Any, validation: Any) -> Any:
     """How many of the validation points, in percent, are at most as uncertain as each test point: (N,) in [0, 100].
 
     uncertainty: (N,), validation: (V,), of one measure, such as a standard deviation; the unit cancels.
-    Raises ValueError for other shapes, or without validation points.
+    Raises TypeError for what is no array, ValueError for other shapes, NaN, or no validation points.
     Source: gal:calibration-percentile
     """
+    _finite("percentiles", uncertainty=uncertainty, validation=validation)
     if uncertainty.ndim != 1 or validation.ndim != 1 or not len(validation):
         raise ValueError(
             "percentiles: uncertainty must be (N,) and validation (V,) with V of at least 1, "
@@ -218,12 +220,14 @@ def linear_calibration(mean: Any, variance: Any, y: Any) -> float:
 
     It is the root of the mean of (y - mean)^2 / variance, 1 for a calibrated model, above 1 for one too sure of itself;
     of all factors it gives the validation points their highest Gaussian likelihood.
-    mean, variance, y: one shape, of validation points. Raises ValueError for other shapes or a variance not above 0.
+    mean, variance, y: one shape, of validation points. Raises TypeError for what is no array, ValueError for other
+    shapes, no points, NaN, or a variance not above 0.
     Source: gal:calibration-percentile
     """
-    if not mean.shape == variance.shape == y.shape:
+    _finite("linear_calibration", mean=mean, variance=variance, y=y)
+    if not mean.shape == variance.shape == y.shape or not y.size:
         raise ValueError(
-            "linear_calibration: mean, variance and y must have one shape, "
+            "linear_calibration: mean, variance and y must have one shape, of at least one point, "
             f"got {mean.shape}, {variance.shape}, {y.shape}"
         )
     if not (variance > 0).all():
@@ -234,33 +238,47 @@ def linear_calibration(mean: Any, variance: Any, y: Any) -> float:
 # ---- what they share ------------------------------------------------------------------------------------------------
 
 
-def _draws(samples: Any, weights: Any, caller: str, axes: int | None = None) -> tuple[Any, Any]:
+def _draws(samples: Any, weights: Any, caller: str, axes: int | None = None, name: str = "samples") -> tuple[Any, Any]:
     """Samples and the weight of each pass, 1/T unless weights are given, in their type; errors for what is neither."""
     samples = raw(samples)
     if not is_array(samples) or samples.dtype.kind != "f":
         came = samples.dtype if is_array(samples) else type(samples).__name__
-        raise TypeError(f"{caller}: samples must be an array of floating-point numbers, got {came}")
+        raise TypeError(f"{caller}: {name} must be an array of floating-point numbers, got {came}")
     if samples.ndim != (axes or max(2, samples.ndim)) or not len(samples):
-        wanted = "(T, N, D)" if axes else "(T, N, ...)"
-        raise ValueError(f"{caller}: samples must be {wanted} with T of at least 1, got shape {samples.shape}")
+        wanted = ("(T, N, C)" if name == "p" else "(T, N, D)") if axes else "(T, N, ...)"
+        raise ValueError(f"{caller}: {name} must be {wanted} with T of at least 1, got shape {samples.shape}")
+    return samples, chances(weights, samples, caller)
+
+
+def chances(weights: Any, samples: Any, caller: str) -> Any:
+    """The weight of each pass, (T,) in the samples' type: 1/T unless weights are given; ValueError for bad ones."""
     m, T = xp(samples), len(samples)
     if weights is None:
-        return samples, m.full(T, 1 / T, samples.dtype)
+        return m.full(T, 1 / T, samples.dtype)
     w = m.asarray(weights if is_array(weights) else to_numpy(weights)).astype(samples.dtype)
-    if w.shape != (T,) or (w < 0).any() or abs(float(w.sum()) - 1) > TOLERANCE:
+    if w.shape != (T,) or not (w >= 0).all() or abs(float(w.sum()) - 1) > TOLERANCE:
         raise ValueError(
             f"{caller}: weights must be ({T},), probabilities of the passes that sum to 1, got shape {w.shape} "
             f"with sum {float(w.sum()):.4g}"
         )
-    return samples, w
+    return w
 
 
 def _probabilities(p: Any, weights: Any, caller: str) -> tuple[Any, Any]:
     """As `_draws`, for p (T, N, C); ValueError unless these are probabilities."""
-    p, w = _draws(p, weights, caller, 3)
-    if (p < 0).any() or (abs(p.sum(-1) - 1) > TOLERANCE).any():
+    p, w = _draws(p, weights, caller, 3, "p")
+    if not ((p >= 0).all() and (abs(p.sum(-1) - 1) <= TOLERANCE).all()):  # NaN is neither
         raise ValueError(f"{caller}: p must hold probabilities that sum to 1 over the last axis; a softmax makes them")
     return p, w
+
+
+def _finite(caller: str, **arrays: Any) -> None:
+    """TypeError unless these are arrays, ValueError if one holds NaN or infinite values."""
+    for name, a in arrays.items():
+        if not is_array(a):
+            raise TypeError(f"{caller}: {name} must be an array of numbers, got {type(a).__name__}")
+        if not xp(a).isfinite(a).all():
+            raise ValueError(f"{caller}: {name} holds NaN or infinite values")
 
 
 def _integers(labels: Any, caller: str) -> Any:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import log, pi
+from numbers import Integral
 from typing import Any
-
-import numpy as np
 
 from .. import ops
 from ..backend import is_array, to_numpy, xp
+from ..losses import checked_labels
 from ..nn import Module
 from ..optim import SGD
 from ..randomness import stream
 from ..tape import Tensor, raw
-from .uncertainty import precision_of
+from ..train import check_numbers
+from .uncertainty import chances, precision_of
 
 __all__ = [
     "categorical_log_likelihood", "dropout_objective", "euclidean_error", "gaussian_log_likelihood",
@@ -44,8 +45,12 @@ def gaussian_log_likelihood(f: Tensor, y: Any, tau: float) -> Tensor:
 
 
 def categorical_log_likelihood(f: Tensor, y: Any) -> Tensor:
-    """ln of the softmax probability of the label of each data point: logits f (N, C), ints y (N,) to (N,), in nats."""
-    return -ops.softmax_cross_entropy(f, y)
+    """ln of the softmax probability of the label of each data point: logits f (N, C), ints y (N,) to (N,), in nats.
+
+    Raises TypeError for labels that are no integers, ValueError for other shapes or a label out of range.
+    Source: gal:eq3.10
+    """
+    return -ops.softmax_cross_entropy(f, checked_labels(f, y, "categorical_log_likelihood"))
 
 
 def euclidean_error(f: Tensor, y: Any) -> Tensor:
@@ -74,20 +79,23 @@ def objective(log_likelihood: Tensor, kl: Any, n: int | None = None, weights: An
     probabilities this is the integral itself (eqs 3.1, 3.2). kl: a number or a tensor of one. n: the number N of data
     points of which these M are a random batch; M if not given (eq 3.1).
     Over random batches and draws the mean is that of all data and the integral, and so is the gradient's.
-    Raises ValueError for n below M, or weights of another shape.
+    Raises ValueError for a log_likelihood of another shape, n no int or below M, weights that are no probabilities.
     Erratum: gal, eq 3.21: printed as a sum over all N sequences; right with a batch of them: N/M times its sum, eq 3.2.
     Source: gal:eq3.1, gal:eq3.2, gal:eq3.7, gal:eq3.21
     """
+    axes = log_likelihood.ndim
+    if axes not in (1, 2) or not log_likelihood.size or (axes == 1 and weights is not None):
+        raise ValueError(
+            "objective: log_likelihood must be (M,), or (T, M) where there are weights, with M of at least 1, "
+            f"got shape {log_likelihood.shape}"
+        )
     M = log_likelihood.shape[-1]
     n = M if n is None else n
-    if n < M:
-        raise ValueError(f"objective: n, the number of data points, must be at least the batch's {M}, got {n!r}")
-    if log_likelihood.ndim == 2:
-        T = len(log_likelihood)
-        w = np.full(T, 1 / T) if weights is None else to_numpy(weights)
-        if w.shape != (T,):
-            raise ValueError(f"objective: weights must be ({T},), one for each draw, got {w.shape}")
-        log_likelihood = ops.total(log_likelihood * xp(raw(log_likelihood)).asarray(w[:, None]), 0)
+    if not isinstance(n, Integral) or n < M:
+        raise ValueError(f"objective: n, the number of data points, must be an int >= {M}, the batch's, got {n!r}")
+    if axes == 2:
+        w = chances(weights, raw(log_likelihood), "objective")
+        log_likelihood = ops.total(log_likelihood * w[:, None], 0)
     return ops.total(log_likelihood) * (-n / M) + kl
 
 
@@ -142,13 +150,16 @@ def minimise_divergence(
 
     log_likelihood(outputs, targets): (M,). kl(model): a tensor of one number. rate: eta, or a function of the step.
     seed: of the batches and of the noise. Returns the objective at each step, before it; the model is changed.
+    Raises ValueError for numbers out of range, or x and y of different lengths.
     Erratum: gal, algorithm 1, line 6: printed -N/M sum (dlog p + dKL); right: -N/M sum dlog p + dKL.
     Erratum: gal, algorithm 1, line 7: printed theta + eta delta; right: theta - eta delta.
     Source: gal:alg1
     """
-    return _descend(
-        model, x, y, lambda f, t: objective(log_likelihood(f, t), kl(model), len(x)), rate, steps, batch_size, seed
-    )
+
+    def loss(f: Tensor, t: Any) -> Tensor:
+        return objective(log_likelihood(f, t), kl(model), len(x))
+
+    return _descend("minimise_divergence", model, x, y, loss, rate, steps, batch_size, seed)
 
 
 def train_with_dropout(
@@ -171,21 +182,24 @@ def train_with_dropout(
     Source: gal:alg2
     """
     parameters = model.parameters()
-    return _descend(
-        model, x, y, lambda f, t: dropout_objective(error(f, t), penalty(parameters, decay)), rate, steps, batch_size,
-        seed,
-    )  # fmt: skip
+
+    def loss(f: Tensor, t: Any) -> Tensor:
+        return dropout_objective(error(f, t), penalty(parameters, decay))
+
+    return _descend("train_with_dropout", model, x, y, loss, rate, steps, batch_size, seed)
 
 
-def _descend(model, x, y, loss, rate, steps, batch_size, seed) -> list[float]:
+def _descend(caller, model, x, y, loss, rate, steps, batch_size, seed) -> list[float]:
     """theta - eta delta, step by step."""
-    if not 1 <= batch_size <= len(x) or len(x) != len(y):
+    check_numbers(caller, steps=(steps, 1), batch_size=(batch_size, 1), seed=(seed, 0))
+    if batch_size > len(x) or len(x) != len(y):
         raise ValueError(
-            f"batch_size must lie in 1..N for x and y of N rows, got {batch_size!r} for {len(x)} and {len(y)} rows"
+            f"{caller}: batch_size must lie in 1..N for x and y of N rows, got {batch_size!r} for {len(x)} and "
+            f"{len(y)} rows"
         )
     descent, values = SGD(model.parameters(), rate), []
     for step in range(steps):
-        S = stream(seed, SHUFFLE, step).choice(len(x), batch_size, replace=False)
+        S = xp(x).asarray(stream(seed, SHUFFLE, step).choice(len(x), batch_size, replace=False))
         descent.zero_grad()
         value = loss(model(x[S], rng=stream(seed, NOISE, step)), y[S])
         value.backward()

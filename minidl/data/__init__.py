@@ -1,4 +1,4 @@
-"""Data: the embedded digits, MNIST from its original files, UCI regressions, and ways to split them.
+"""Data: the embedded digits, MNIST from its original files, UCI regressions, texts, and ways to split and cut them.
 
 `minidl.data.registry` knows every data set by name. Arrays are NumPy's; nothing is read or imported before it is
 asked for.

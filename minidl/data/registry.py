@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import co2, embedded, original, regressions
+from . import co2, embedded, original, plays, regressions
 from .download import cache_path
 
 __all__ = ["DATASETS", "DataSet", "cache_path", "describe", "fetch", "missing", "names"]
@@ -60,6 +60,13 @@ DATASETS: dict[str, DataSet] = {
         size_bytes=37378,
         fetch=lambda: co2.find().parent,
         missing=co2.missing,
+    ),
+    "plays": DataSet(
+        description="the 37 plays of Shakespeare, 107,734 spoken lines (a file of your own)",
+        licence="public domain, as the origin states",
+        size_bytes=2197941,
+        fetch=lambda: plays.find().parent,
+        missing=plays.missing,
     ),
 }
 

@@ -23,7 +23,7 @@ class Matrices:
     def whitener(self, covariances: Any, means: Any) -> tuple[Any, Any]:
         """A with A^T A = Sigma^-1 for each matrix, and ln det A: a Gaussian's -1/2 ln det Sigma."""
         m = xp(covariances)
-        inverse = m.linalg.inv(_cholesky(covariances))
+        inverse = m.linalg.inv(cholesky(covariances))
         return inverse, m.log(m.diagonal(inverse, 0, -2, -1)).sum(-1)
 
     def whiten(self, A: Any, differences: Any) -> Any:
@@ -145,7 +145,8 @@ def of_type(name: str) -> Any:
     return TYPES[name]
 
 
-def _cholesky(covariances: Any) -> Any:
+def cholesky(covariances: Any) -> Any:
+    """L with L L^T = Sigma for each matrix. Raises ValueError for a singular one."""
     m = xp(covariances)
     try:
         L = m.linalg.cholesky(covariances)

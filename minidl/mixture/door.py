@@ -61,7 +61,11 @@ def responsibilities(q: Any, x: Any, k: int | None, caller: str) -> Any:
     if shape is not None and (len(shape) != 2 or shape[0] != len(x) or k not in (None, shape[1])):
         raise ValueError(f"{caller}: q must have shape ({len(x)}, {'K' if k is None else k}), got {shape}")
     refuse_mixture(caller, (x, q))
-    return probabilities(q, caller, "q").astype(x.dtype, copy=False)
+    q = probabilities(q, caller, "q")
+    if q.dtype == x.dtype:
+        return q
+    q = q.astype(x.dtype)
+    return q / q.sum(1, keepdims=True)  # what rounded to 1 in the other type does not in this one
 
 
 def refuse_empty(counts: Any) -> None:
@@ -78,6 +82,18 @@ def refuse_few(x: Any, k: int, caller: str) -> None:
     """ValueError unless x has k rows."""
     if len(x) < k:
         raise ValueError(f"{caller}: x needs at least {k} rows, as many as there are to be groups, got {x.shape}")
+
+
+def spread(x: Any, caller: str) -> float:
+    """The mean variance of x's columns. ValueError if there is none, or none that the type can hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = float(x.var(0).mean())
+    if not 0 < variance < float("inf"):
+        raise ValueError(
+            f"{caller}: the rows of x must differ, and their squares be in the range of {x.dtype}: the mean variance "
+            f"of the columns is {variance:.3g}"
+        )
+    return variance
 
 
 def positive(caller: str, **sizes: Any) -> None:

@@ -94,6 +94,7 @@ def m_step(x: Any, q: Any, covariance_type: str = "full", floor: float = 0.0) ->
     Source: em:m-step, em:gaussian-mle
     """
     x = door.rows(x, "m_step")
+    door.not_negative("m_step", floor=floor)
     shape, q = of_type(covariance_type), door.responsibilities(q, x, None, "m_step")
     width = q.shape[1] * x.shape[1]
     parts = by_blocks(lambda x, q: (q.sum(0), q.T @ x), width, x, q)

@@ -44,7 +44,7 @@ def elbo(q: Any, x: Any, mixture: Any) -> Bound:
     """
     joint, q = _joint(q, x, mixture, "elbo")
     evidence = logsumexp(joint, 1)
-    free_energy = (_expected(q, joint) + entropy(q)).sum()
+    free_energy = (_expected(q, joint) - _expected(q, log_of(q))).sum()
     divergence = _kl(q, joint - evidence[:, None]).sum()
     return Bound(float(free_energy), float(divergence), float(evidence.sum()))
 

@@ -12,7 +12,7 @@ from .. import blas
 from ..backend import is_array, to_numpy, xp
 from ..randomness import generator, stream
 from . import door
-from .covariances import of_type
+from .covariances import cholesky, of_type
 from .em import Parameters, e_step, log_evidence, m_step
 from .start import STARTS
 
@@ -100,13 +100,13 @@ class GaussianMixture:
         x: floats (N, d), N >= K. progress: show a bar. Returns the mixture itself. An iteration costs of the order of
         N K d^2 multiplications and N K numbers of memory. Runs with one BLAS thread and two of minidl's own.
         Warns if a Gaussian collapsed: if some variance ended at the floor.
-        Raises TypeError and ValueError for a bad x, ValueError for a Gaussian that is left without rows, and, with
-        floor=0, for one whose covariance becomes singular.
+        Raises TypeError and ValueError for a bad x, ValueError for rows that are all equal, for a Gaussian that is left
+        without rows, and, with floor=0, for one whose covariance becomes singular.
         Source: em:m-step, em:e-step
         """
         x = door.rows(x, "fit")
         door.refuse_few(x, self.n_components, "fit")
-        least = self.floor * float(x.var(0).mean())
+        least = self.floor * door.spread(x, "fit")
         with blas.one_thread(), _Bar(progress, self.restarts * self.max_iter) as bar:
             runs = (self._climb(x, stream(self.seed, r), least, bar) for r in range(self.restarts))
             omega, self.bound_history, self.converged = max(runs, key=lambda run: run[1][-1])
@@ -171,7 +171,8 @@ class GaussianMixture:
         """Draw n rows: for each pick a Gaussian y by the weights, then draw from it.
 
         rng: a Generator or an int. Returns (n, d), or with labels=True that and the Gaussians picked, ints (n,).
-        Raises ValueError for an n below 1, TypeError for another rng, RuntimeError without parameters.
+        Raises ValueError for an n below 1 or a singular covariance, TypeError for another rng, RuntimeError without
+        parameters.
         Source: em:gmm-density
         """
         omega, rng = self.parameters, generator(rng, "sample")
@@ -179,7 +180,7 @@ class GaussianMixture:
         m, weights = xp(omega.means), to_numpy(omega.weights).astype(np.float64)
         y = rng.choice(len(weights), n, p=weights / weights.sum())
         noise = m.asarray(rng.standard_normal((n, omega.means.shape[1])).astype(omega.means.dtype))
-        roots, x = m.linalg.cholesky(self.matrices), m.empty_like(noise)
+        roots, x = cholesky(self.matrices), m.empty_like(noise)
         for k in range(len(weights)):
             rows = m.asarray(np.flatnonzero(y == k))
             x[rows] = omega.means[k] + noise[rows] @ roots[k].T

@@ -12,11 +12,12 @@ from .recurrent import GRU, LSTM, RNN, detach
 from .renormalise import LocalResponseNorm
 from .sequential import Sequential
 from .serialise import load, save
+from .stateful import Stateful
 from .summary import summary
 
 __all__ = [
     "AdditiveNoise", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d", "Dense", "DropConnect", "Dropout",
     "ELU", "Embedding", "Flatten", "GRU", "GaussianDropout", "GlobalAvgPool", "LSTM", "LocalResponseNorm", "MaxPool2d",
-    "Module", "PMeanPool2d", "PReLU", "RNN", "ReLU", "Sequential", "Sigmoid", "Softmax", "SumPool2d", "Tanh", "detach",
-    "fold", "folded", "load", "save", "summary",
+    "Module", "PMeanPool2d", "PReLU", "RNN", "ReLU", "Sequential", "Sigmoid", "Softmax", "Stateful", "SumPool2d",
+    "Tanh", "detach", "fold", "folded", "load", "save", "summary",
 ]  # fmt: skip

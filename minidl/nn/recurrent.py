@@ -208,6 +208,6 @@ class GRU(Recurrent):
 def detach(state: Any) -> Any:
     """The numbers of a state without its history, as arrays: where truncated backpropagation cuts.
 
-    state: as returned by `run`, a tensor or a pair of them; or None, which stays None.
+    state: as returned by `run`, a tensor, a pair of them, or one of these for each layer; or None, which stays None.
     """
-    return tuple(map(raw, state)) if isinstance(state, tuple) else raw(state)
+    return tuple(map(detach, state)) if isinstance(state, tuple) else raw(state)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -77,8 +78,39 @@ def test_splits_are_partitions_and_always_the_same():
     assert all(map(np.array_equal, [test for _, test in found], [test for _, test in loader.splits(308)]))
 
 
+def test_the_tip_of_an_arm_is_where_link_after_link_leads():
+    """By complex numbers, joint by joint."""
+    x, y = loader.arm(50, 3, noise=0.0)
+    assert x.shape == (50, 8) and y.shape == (50, 1) and -1 <= x.min() and x.max() <= 1
+    for angles, distance in zip(x, y[:, 0], strict=True):
+        tip, heading = 0, 1
+        for angle in angles:
+            heading *= np.exp(1j * angle)
+            tip += heading / 8
+        np.testing.assert_allclose(distance, abs(tip - (0.1 + 0.1j)), rtol=1e-12)
+
+
+def test_the_noise_of_the_arm_is_that_asked_for():
+    clean, noisy = loader.arm(4000, 5, noise=0.0), loader.arm(4000, 5, noise=0.2)
+    assert np.array_equal(clean.x, noisy.x)
+    found = (noisy.y - clean.y).std()
+    assert abs(found - 0.2) < 5 * 0.2 / (2 * 4000) ** 0.5  # the standard error of a deviation
+    with pytest.raises(ValueError, match="arm: n must be at least 1 and noise at least 0, got 0 and 0.05"):
+        loader.arm(0)
+    with pytest.raises(ValueError, match="got 3 and -1"):
+        loader.arm(3, noise=-1)
+
+
 def test_the_registry_knows_it():
     assert registry.describe("uci")[2] == sum(table.size for table in loader.TABLES.values())
+
+
+@pytest.mark.skipif(not REAL.joinpath("index.json").is_file(), reason="MINIDL_DATA names no folder with uci/index.json")
+def test_the_grids_are_those_of_the_published_experiments():
+    for name, origin in json.loads(REAL.joinpath("index.json").read_text()).items():
+        assert tuple(origin["gal_tau_values"]) == loader.TABLES[name].precisions
+        assert tuple(origin["gal_dropout_rates"]) == loader.DROPOUT
+        assert (origin["gal_n_hidden"], origin["gal_n_epochs"]) == ([loader.HIDDEN], [loader.EPOCHS])
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="MINIDL_DATA names no folder with uci/")

@@ -125,6 +125,13 @@ def test_variances_are_those_by_pencil(name, k):
     np.testing.assert_allclose(variance, [row[k] for row in BY_PENCIL[name]], rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.source("gal:eq3.6", "gal:table3.2")
+def test_a_second_derivative_without_variance_need_not_be_zero():
+    found = exact(characteristic_values, FUNCTIONS["x + x^2"], 0, 1)
+    assert_close(found.mean[1], 2.0)  # where the text prints that it is zero
+    assert_close(found.variance[1], 0.0, scale=4.0)
+
+
 @pytest.mark.source("gal:eq3.4", "gal:eq3.5", "gal:eq3.6")
 @given(f=waves, **POINTS)
 def test_variances_are_integrals_over_the_density(f, mu, sigma):
@@ -531,6 +538,22 @@ def test_bad_discrete_arguments_are_refused():
         score_categorical(lambda k: 1.0, [0.5, 0.5], 5, 0)
     with pytest.raises(ValueError, match="score_bernoulli: f is NaN or infinite for some samples"):
         score_bernoulli(lambda x: x * np.nan, 0.5, 5, 0)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_f_that_is_nan_is_refused_even_where_its_slope_is_a_number(estimator):
+    def f(x):
+        inside = x > 0
+        return ops.where(inside, x, x * np.nan) if isinstance(x, Tensor) else np.where(inside, x, np.nan)
+
+    with pytest.raises(ValueError, match=f"^{estimator.__name__}: f .*is NaN .*for some samples"):
+        estimator(f, 0, 1, 50, 0)
+
+
+def test_an_expectation_is_of_one_number_for_each_x():
+    for h in (lambda x: 3.0, lambda x: x.sum(), lambda x: x[:, None]):
+        with pytest.raises(ValueError, match=r"expectation: h must return one number a sample, shape \(128,\), got"):
+            expectation(h, 0, 1)
 
 
 def test_the_exact_side_refuses_a_bad_gaussian_too():

@@ -152,6 +152,16 @@ def test_float32_stays_float32(covariance_type):
 
 
 @every_type
+def test_a_q_of_another_type_still_adds_up(covariance_type):
+    case = Case(covariance_type, 0)
+    coarse = case.q.astype(np.float32)
+    bound = elbo(coarse, case.x, case.mixture)
+    assert_close(bound.free_energy + bound.kl, bound.log_evidence, scale=case.size)
+    assert_close(np.float32(bound.kl), np.float32(elbo(case.q, case.x, case.mixture).kl), scale=case.size)
+    assert expected_complete(coarse, case.x, case.mixture) <= bound.free_energy  # an entropy is not negative
+
+
+@every_type
 def test_every_array_module_gives_numpys_numbers(xp, covariance_type):
     case = Case(covariance_type, 1)
     omega = case.mixture.parameters

@@ -433,6 +433,19 @@ def test_rows_that_fit_refuses(x, error, sentence):
         GaussianMixture(2).fit(x)
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-200, 1e200])
+@every_type
+def test_rows_without_a_variance(covariance_type, scale):
+    with pytest.raises(ValueError, match="^fit: the rows of x must differ, .* the range of float64: .* is (0|inf)"):
+        GaussianMixture(1, covariance_type).fit(scale * X)
+
+
+@pytest.mark.parametrize("floor", [-1.0, float("nan"), None])
+def test_a_floor_that_is_none(floor):
+    with pytest.raises(ValueError, match=f"m_step: floor must be a number of at least 0, got {floor}"):
+        m_step(X, np.full((6, 2), 0.5), floor=floor)
+
+
 def test_fewer_different_rows_than_gaussians():
     with pytest.raises(ValueError, match="x has only 2 different rows, fewer than the 3 centres asked for"):
         GaussianMixture(3).fit(np.repeat(X[:2], 5, axis=0))
@@ -483,3 +496,6 @@ def test_what_drawing_refuses():
         mixture.sample(0, 0)
     with pytest.raises(TypeError, match="sample: rng must be a numpy.random.Generator or an int >= 0, got None"):
         mixture.sample(3, None)
+    mixture.covariances = np.zeros((1, 2, 2))
+    with pytest.raises(ValueError, match="the covariance of Gaussian 0 is singular"):
+        mixture.sample(3, 0)

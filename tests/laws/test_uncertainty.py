@@ -297,6 +297,10 @@ def test_the_variation_ratio_counts_labels(seed, T, low):
         assert_close(found, np.float64(1 - max(list(column).count(c) for c in column) / T))
 
 
+def test_no_points_have_no_variation_ratio():
+    assert variation_ratio(np.zeros((3, 0), int)).shape == (0,)
+
+
 @pytest.mark.source("gal:remark-variation-ratio", "gal:eq3.19")
 def test_the_variation_ratio_tends_to_the_probability_of_all_other_labels():
     p = np.array([[[0.2, 0.7, 0.1]], [[0.5, 0.3, 0.2]]])
@@ -312,6 +316,19 @@ def test_labels_are_drawn_from_each_vector_and_never_where_it_is_zero(seed, sing
     p[p < 1e-6] = 0
     labels = sample_labels(p / p.sum(-1, keepdims=True), rng)
     assert labels.shape == (50, 40) and (np.take_along_axis(p, labels[..., None], 2) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_random_number_still_draws_a_label_that_is_possible(dtype):
+    p = np.array([[[1.0, 0.0, 0.0], [0.3, 0.7, 0.0]]], dtype)
+    assert sample_labels(p, Largest(np.random.PCG64(0))).tolist() == [[0, 1]]
+
+
+class Largest(np.random.Generator):
+    """Draws the largest number below 1 that there is, which rounds to 1 in float32."""
+
+    def random(self, size=None, dtype=np.float64):
+        return np.full(size, np.nextafter(dtype(1), dtype(0)))
 
 
 def test_labels_have_the_frequencies_of_their_vector():
@@ -435,12 +452,23 @@ class OneDraw(nn.Module):
         return x if rng is None else x * self.draw(rng)
 
 
-@pytest.mark.parametrize("draw", [lambda rng: rng.normal(), lambda rng: rng.random(3), lambda rng: rng.random((3,))])
-def test_noise_of_another_kind_is_drawn_one_pass_at_a_time(draw):
-    model, x = Sequential(OneDraw(draw), Counting()), np.ones((2, 3))
+def in_place(rng):
+    return rng.random(out=np.empty((1, 3)))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.normal(), lambda rng: rng.random(3), lambda rng: rng.random((3,)),
+        lambda rng: rng.random((1, 3)), in_place,
+    ],
+)  # fmt: skip
+def test_noise_of_another_kind_is_drawn_one_pass_at_a_time(draw, rows):
+    model, x = Sequential(OneDraw(draw), Counting()), np.ones((rows, 3))
     f = mc_predict(model, x, 40, 5)
     for k, s in enumerate(np.random.default_rng(5).integers(2**63, size=(40, 1))[:, 0]):
-        np.testing.assert_array_equal(f[k], np.ones((2, 3)) * draw(np.random.default_rng(s)))
+        np.testing.assert_array_equal(f[k], np.ones((rows, 3)) * draw(np.random.default_rng(s)))
 
 
 def test_images_go_through_a_block_at_a_time(monkeypatch):
@@ -539,10 +567,14 @@ ROWS = np.ones((2, 3))
         (lambda: predictive_mean(F, [0.5, 0.5]), ValueError, r"weights must be \(3,\), .* got shape \(2,\)"),
         (lambda: predictive_mean(F, [1.0, 1.0, 1.0]), ValueError, "sum to 1, got shape .* with sum 3"),
         (lambda: predictive_mean(F, [2.0, -1.0, 0.0]), ValueError, "weights must be"),
+        (lambda: predictive_mean(F, [np.nan, 0.5, 0.5]), ValueError, "weights must be .* with sum nan"),
         (lambda: predictive_variance(F[:1], 1.0, unbiased=True), ValueError, "at least 2 passes .* got 1 passes"),
         (lambda: predictive_covariance(F, 1.0, [1, 0, 0], unbiased=True), ValueError, "and no weights"),
         (lambda: predictive_entropy(F), ValueError, "predictive_entropy: p must hold probabilities .* a softmax makes"),
         (lambda: mutual_information(P - 1), ValueError, "mutual_information: p must hold probabilities"),
+        (lambda: mutual_information(P * np.nan), ValueError, "mutual_information: p must hold probabilities"),
+        (lambda: predictive_entropy(P[0]), ValueError, r"entropy: p must be \(T, N, C\) .* got shape \(4, 2\)"),
+        (lambda: predictive_entropy(P.astype(int)), TypeError, "entropy: p must be .* numbers, got int64"),
         (lambda: sample_labels(F + 1, 0), ValueError, "sample_labels: p must hold probabilities"),
         (lambda: sample_labels(P, None), TypeError, "sample_labels: rng must be"),
         (lambda: variation_ratio(F[0]), TypeError, "variation_ratio: labels must be integers, got float64"),
@@ -552,7 +584,12 @@ ROWS = np.ones((2, 3))
         (lambda: predictive_log_probability(P, np.arange(4)), ValueError, r"\(4,\) in 0..1, got .* values 0..3"),
         (lambda: predictive_log_probability(P, np.zeros(3, int)), ValueError, r"must be \(4,\) .* got shape \(3,\)"),
         (lambda: most_informative(P, 5), ValueError, "count must be an int in 1..4, got 5"),
-        (lambda: dogs_and_cats(3), ValueError, "T must be even and at least 2, got 3"),
+        (lambda: dogs_and_cats(3), ValueError, "T must be an even int of at least 2, got 3"),
+        (lambda: dogs_and_cats(2.0), ValueError, "T must be an even int of at least 2, got 2.0"),
+        (lambda: percentiles([1.0], F[0, 0]), TypeError, "uncertainty must be an array of numbers, got list"),
+        (lambda: percentiles(F[0, 0], F[0, 0] + np.inf), ValueError, "percentiles: validation holds NaN or infinite"),
+        (lambda: linear_calibration(F, P, F * np.nan), ValueError, "linear_calibration: y holds NaN or infinite"),
+        (lambda: linear_calibration(F[:0], P[:0], F[:0]), ValueError, "of at least one point, got .0, 4, 2."),
         (lambda: percentiles(F[0], F[0, 0]), ValueError, r"uncertainty must be \(N,\) .* got \(4, 2\) and \(2,\)"),
         (lambda: percentiles(F[0, 0], F[0, 0, :0]), ValueError, "V of at least 1"),
         (lambda: linear_calibration(F, F, F), ValueError, "variance must be above 0, got 0"),

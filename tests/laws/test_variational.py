@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.masks import Scripted, chances, every
 from support.tolerance import assert_close
 
-from minidl import Tensor, bayes, grad, losses, nn, ops
+from minidl import Tensor, backend, bayes, grad, losses, nn, ops
 from minidl.bayes import (
     bernoulli_kl,
     bernoulli_kl_bounds,
@@ -444,21 +444,46 @@ M = Tensor(np.ones((2, 3)))
         (lambda: log_uniform_kl(-1.0), "log_uniform_kl: alpha must be a finite number above 0, got -1.0"),
         (lambda: gaussian_log_likelihood(M, np.ones((2, 3)), 0.0), "tau, the model precision, .* got 0.0"),
         (lambda: gaussian_log_likelihood(M, np.ones(3), 1.0), r"y must be \(N, D\) as the outputs \(2, 3\), got"),
-        (lambda: objective(M[0], 0.0, 2), "n, the number of data points, must be at least the batch's 3, got 2"),
-        (lambda: objective(M, 0.0, weights=[1.0]), r"weights must be \(2,\), one for each draw, got \(1,\)"),
+        (lambda: bernoulli_kl(M, -0.1, 1.0, 1.0), r"^bernoulli_kl: p, .* got -0.1"),
+        (lambda: objective(M[0], 0.0, 2), "n, the number of data points, .* an int >= 3, the batch's, got 2"),
+        (lambda: objective(M[0], 0.0, float("nan")), "n, the number of data points, must be an int .* got nan"),
+        (lambda: objective(M, 0.0, weights=[1.0]), r"objective: weights must be \(2,\), .* got shape \(1,\)"),
+        (lambda: objective(M, 0.0, weights=[2.0, 3.0]), "objective: weights must be .* sum to 1, .* with sum 5"),
+        (lambda: objective(M[0], 0.0, weights=[1.0]), r"\(T, M\) where there are weights, .* got shape \(3,\)"),
+        (lambda: objective(M[0, :0], 0.0), r"with M of at least 1, got shape \(0,\)"),
+        (lambda: objective(M.sum(), 0.0), r"log_likelihood must be \(M,\), .* got shape \(\)"),
+        (lambda: categorical_log_likelihood(M, [0, 3]), "categorical_log_likelihood: labels .* in 0..2, got 0..3"),
+        (lambda: categorical_log_likelihood(M, [0]), r"logits \(2, 3\) need labels of shape \(2,\)"),
         (lambda: penalty({"0.W": M}, {"1.W": 0.1}), "there is no parameter '1.W'; there are 0.W"),
-        (
-            lambda: train_with_dropout(
-                network(np.random.default_rng(0)), np.ones((4, 3)), np.ones((4, 2)), error=euclidean_error, decay={},
-                rate=0.1, steps=1, batch_size=5, seed=0,
-            ),
-            r"batch_size must lie in 1..N for x and y of N rows, got 5 for 4 and 4 rows",
-        ),
     ],
 )  # fmt: skip
 def test_what_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_labels_that_are_no_integers():
+    with pytest.raises(TypeError, match="categorical_log_likelihood: labels must be integers, got float64"):
+        categorical_log_likelihood(M, [0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (dict(batch_size=5), "batch_size must lie in 1..N for x and y of N rows, got 5 for 4 and 4 rows"),
+        (dict(y=np.ones((3, 2))), "batch_size must lie in 1..N .* for 4 and 3 rows"),
+        (dict(batch_size=2.5), "batch_size must be an int >= 1, got 2.5"),
+        (dict(steps=0), "steps must be an int >= 1, got 0"),
+        (dict(seed=None), "seed must be an int >= 0, got None"),
+    ],
+)
+def test_what_both_algorithms_refuse(changes, sentence):
+    given = dict(x=np.ones((4, 3)), y=np.ones((4, 2)), rate=0.1, steps=1, batch_size=2, seed=0) | changes
+    model = network(np.random.default_rng(0))
+    with pytest.raises(ValueError, match=f"^train_with_dropout: {sentence}"):
+        train_with_dropout(model, error=euclidean_error, decay={}, **given)
+    with pytest.raises(ValueError, match=f"^minimise_divergence: {sentence}"):
+        minimise_divergence(model, log_likelihood=lambda f, y: -euclidean_error(f, y), kl=lambda model: 0.0, **given)
 
 
 def test_every_array_module_gives_numpys_numbers(xp):
@@ -475,6 +500,17 @@ def test_every_array_module_gives_numpys_numbers(xp):
 
     for ours, theirs in zip(all_of(m, f, y), all_of(*map(xp.asarray, (m, f, y))), strict=True):
         assert_close(np.float64(theirs.item()), np.float64(ours.item()), scale=1 + abs(ours.item()))
+
+
+def test_training_on_every_array_module_takes_numpys_steps(xp):
+    rng = np.random.default_rng(0)
+    x, y, values = rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), []
+    for module in (backend.load("numpy"), xp):
+        with backend.use(module.__name__):
+            model = network(np.random.default_rng(1))
+            given = dict(error=euclidean_error, decay=DECAY, rate=0.1, steps=3, batch_size=4, seed=0)
+            values.append(train_with_dropout(model, module.asarray(x), module.asarray(y), **given))
+    assert_close(np.array(values[1]), np.array(values[0]), scale=10.0)
 
 
 def test_float32_stays_float32():
