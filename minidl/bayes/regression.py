@@ -109,7 +109,7 @@ class DropoutRegression:
         """Log likelihood by eq 3.18 and root mean squared error of the mean over the same T passes: y (N, D).
 
         Raises ValueError for a y of another shape, and as `draws`.
-        Source: gal:eq3.18, gal:eq3.16
+        Source: gal:eq3.18, gal:prop2
         """
         f = self.draws(x, T, rng, progress=progress)
         likelihood = predictive_log_likelihood(f, y, self.tau)

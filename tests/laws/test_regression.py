@@ -95,7 +95,7 @@ def test_standardisation_is_invisible(seed, scale, shift, of_inputs):
     assert_close(theirs.rmse, ours.rmse * scale, scale=ours.rmse * scale + abs(shift))
 
 
-@pytest.mark.source("gal:eq3.18", "gal:eq3.16")
+@pytest.mark.source("gal:eq3.18", "gal:prop2")
 @seeds
 def test_without_noise_one_pass_has_the_likelihood_of_a_gaussian(seed):
     from scipy.stats import norm
