@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tolerance import assert_close
 
-from minidl import losses, optim, train
+from minidl import backend, losses, optim, train
 from minidl.bayes import Candidate, dropout_regressions, penalty, weight_decay
 from minidl.nn import Dense, Dropout, ReLU, Sequential
 
@@ -133,6 +133,18 @@ def test_the_two_ways_of_asking_for_a_network_give_the_same():
     assert all(map(np.array_equal, parameters(one), parameters(other)))
     assert_close(other.tau, 1.5)
     assert_close(one.weight_decay, weight_decay(2.0, 0.2, 1.5 * y.var(), 32, masks="scaled"))
+
+
+def test_every_array_module_gives_numpys_numbers(xp):
+    x, y = rows(6, outputs=2)
+    here = dropout_regressions(x, y, GRID, **SHORT)
+    there = dropout_regressions(xp.asarray(x), xp.asarray(y), GRID, **SHORT)
+    for one, other in zip(here, there, strict=True):
+        draws = other.draws(xp.asarray(x[:4]), 3, 0)
+        assert backend.xp(draws) is backend.xp(xp.asarray(x)) and one.weight_decay == other.weight_decay
+        assert_close(backend.to_numpy(draws), one.draws(x[:4], 3, 0))
+        found = other.score(xp.asarray(x), xp.asarray(y), 3, 0)
+        np.testing.assert_allclose(found, one.score(x, y, 3, 0), rtol=1e-12)
 
 
 def test_a_column_that_does_not_vary_says_nothing():
