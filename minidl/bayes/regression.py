@@ -156,10 +156,10 @@ def dropout_regressions(
     if not candidates or not all(isinstance(c, Candidate) for c in candidates):
         raise ValueError(f"dropout_regressions: candidates must be at least one Candidate, got {candidates!r}")
     x_mean, x_size = x.mean(0), x.std(0)
-    x_size[x_size == 0] = 1  # a column that does not vary says nothing, whatever it is divided by
+    x_size[(x == x[:1]).all(0)] = 1  # a column that does not vary says nothing; rounding may leave it a deviation
     y_mean = y.mean(0)
     s = float(((y - y_mean) ** 2).mean()) ** 0.5
-    if not s > 0:
+    if (y == y[:1]).all():
         raise ValueError("dropout_regressions: y must vary over the rows, got one value in each column")
     settled = [c.settled(len(x), s) for c in candidates]
     widths = [x.shape[1], *hidden, y.shape[1]]
