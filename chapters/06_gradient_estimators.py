@@ -215,7 +215,8 @@ for theta, id, title in ((0, "gal:table3.1", "mu"), (1, "gal:table3.2", "sigma")
 # Our variances are within a few error bars of the exact ones, and so are the printed ones. The farthest of those are 86
 # for 84 and 9.1 for 9, and that is chance: for the first, a million samples do not even fix the second digit. Heavy
 # tails have large error bars. In the row of the 84 a sample is a polynomial of degree four, and its variance comes out
-# to about two percent; two rows below it a sample is the constant 2, and nothing is left to chance.
+# to about two percent; two rows below it a sample is the constant 2, and nothing is left to chance. (The text says that
+# the second derivative of $x + x^2$ is zero. It is 2; what is zero is its variance.)
 #
 # ### No estimator is the best
 #
@@ -402,8 +403,8 @@ premise = np.array([p.holds for p in said])
 figure = Figure(figsize=(6.5, 3.4), layout="constrained")
 ax = figure.subplots()
 ax.semilogy(grid, [p.pathwise_variance / p.score_variance for p in said], color="black", label="ratio of the variances")
-bounds = [p.pathwise_term / p.score_term for p in said]
-ax.semilogy(grid, np.clip(bounds, None, 1e3), "--", color="0.5", label="ratio of the two terms")
+bounds = [min(1e3, p.pathwise_term / max(p.score_term, 1e-300)) for p in said]  # at k = 1 the first term is 0
+ax.semilogy(grid, bounds, "--", color="0.5", label="ratio of the two terms")
 ax.axhline(1, color="0.8", lw=0.8, zorder=0)
 ax.fill_between(grid, 0, 1, premise, transform=ax.get_xaxis_transform(), color=COLOURS["pathwise"], alpha=0.25, lw=0)
 ax.set(xlabel="$k$ (radians per unit of $x$)", ylabel="pathwise / score function", xlim=(0, 2), ylim=(1e-3, 1e2))
@@ -430,8 +431,9 @@ figure
 #
 # ## 5. Baselines
 #
-# Add 10 to $f$. No derivative changes, and the two estimators that use slopes do not notice. The score function
-# multiplies its noise by the 10. But then one may as well subtract: since $\mathbb{E}[\partial \log p_\theta] = 0$,
+# Add 10 to $f$. No derivative changes, and the two estimators that use slopes do not notice. Each sample of the score
+# function gets 10 times the score added, which is noise and nothing else. But then one may as well subtract: since
+# $\mathbb{E}[\partial \log p_\theta] = 0$,
 #
 # $$\hat I_1^{\,b} = (f(x) - b)\, \frac{\partial \log p_\theta(x)}{\partial \theta}$$
 #
@@ -605,9 +607,9 @@ report.record(
 # With rewards that are all positive, each drawn face is reinforced, good or bad, and only the average sorts them out. A
 # baseline makes worse than average count as bad.
 #
-# The text goes on with the pathwise estimator, for the functions that it meets have (1) > (2), and so does this
-# library: dropout masks are noise that does not depend on the weights, and $x = g(\theta, \epsilon)$ is the network
-# with its masks. That is chapter 07.
+# The text goes on with the pathwise estimator, since the functions that variational inference meets often seem to have
+# (1) > (2), and so does this library: dropout masks are noise that does not depend on the weights, and
+# $x = g(\theta, \epsilon)$ is the network with its masks. That is chapter 07.
 #
 # ## Exercises
 #

@@ -125,10 +125,10 @@ print(f"mean of what was drawn: {drawn.mean(0)}, of the mixture: {truth.weights 
 
 # %% [markdown]
 # For the density we need $\ln \sum_y$ of numbers that may be as small as $e^{-500000}$. So everything is computed in
-# logarithms: `log_joint` gives $\ln P[X = x_i, Y = y]$, a table of $N$ by $k$, and the log likelihood is
-# [em:log-likelihood]
+# logarithms: `log_joint` gives $\ln P[X = x_i, Y = y]$, a table of $N$ by $k$, and the log likelihood is (the notes
+# write $m$ for our $N$) [em:log-likelihood]
 #
-# $$L(\omega) = \sum_{i=1}^{m} \ln P_\omega[X = x_i] = \sum_{i=1}^{m} \ln \sum_{y=1}^{k} P_\omega[X = x_i, Y = y]$$
+# $$L(\omega) = \sum_{i=1}^{N} \ln P_\omega[X = x_i] = \sum_{i=1}^{N} \ln \sum_{y=1}^{k} P_\omega[X = x_i, Y = y]$$
 
 # %%
 joint = log_joint(x, truth)
@@ -301,9 +301,9 @@ def draw_mixture(ax, omega, rows, title):
 
 figure, axes = plt.subplots(2, -(-len(SHOWN) // 2), figsize=(8.5, 5.6), sharex=True, sharey=True, layout="constrained")
 for ax, t in zip(axes.flat, SHOWN, strict=True):
-    draw_mixture(ax, path[t], x, f"after {t} iterations: L = {climb[2 * t].log_evidence / N:.3f}")
-figure.supxlabel("$x_1$", size=10)
-figure.supylabel("$x_2$", size=10)
+    draw_mixture(ax, path[t], x, f"iterations: {t}, $L$ = {climb[2 * t].log_evidence / N:.3f}")
+figure.supxlabel("first number of a row", size=10)
+figure.supylabel("second number of a row", size=10)
 order = np.argsort(-omega.weights)
 columns = "weight", "mean 1", "mean 2", "true weight", "true mean 1", "true mean 2"
 closest = [((truth.means - omega.means[k]) ** 2).sum(1).argmin() for k in order]
@@ -366,6 +366,7 @@ report.record(
 print(inspect.getsource(GaussianMixture._climb))
 fitted = GaussianMixture(3, seed=run.seed).fit(x)
 print(f"{fitted!r}: {len(fitted.bound_history) - 1} iterations, L = {fitted.bound_history[-1] / N:.4f} nats a row")
+print(f"new rows: {per_row(fitted, new):.4f} nats a row")
 
 # %% [markdown]
 # ## 5. A Gaussian that collapses
@@ -436,8 +437,9 @@ report.record(
 # $2 \ln 10$ nats, for one row, and nothing for new rows. EM climbs that slope to whatever end it is given: with
 # `floor=0` to an error, with a floor to the floor. The lower it is, the better the fit looks, and the new rows tell
 # nothing of it. minidl warns in each case where a Gaussian ends on the floor. The remedy is in the last line: a start
-# that has no spike, and several of them if need be (`restarts=`). A larger floor makes a spike cheaper, but a spike it
-# remains.
+# that has no spike, and several of them if need be (`restarts=`). A larger floor makes a spike pay less, but a spike it
+# remains. (On the new rows no fourth Gaussian is of use, for there are three clouds. How many to ask for is the next
+# section's question.)
 #
 # The floor does not harm the law. Eigenvalues of $\Sigma_y$ below it are raised to it, and that *is* the maximum of
 # $G$ among all Gaussians at least so wide, so no half step lowers $F$. To add a constant to the diagonal, as is often
@@ -527,10 +529,10 @@ report.record(
 )
 
 # %% [markdown]
-# On the rows of the fit every curve rises to the end. On those held out, full matrices are ahead up to a number of
-# Gaussians at which each has some fifty rows for a matrix of 36 numbers; beyond it they fit rows, not digits.
-# The other shapes have less to learn, and are not yet at their best at the right end of the picture. The test rows,
-# which chose nothing, agree: full matrices are ahead.
+# On the rows of the fit every curve rises to the end. On those held out, full matrices are ahead from two Gaussians on,
+# up to a number of them at which each has some fifty rows for a matrix of 36 numbers; beyond it they fit rows, not
+# digits. The other shapes have less to learn, and are not yet at their best at the right end of the picture. The test
+# rows, which chose nothing, agree: full matrices are ahead.
 #
 # Nobody told the mixture what a digit is. Here are its ten heaviest Gaussians, and ten rows drawn from it.
 

@@ -52,7 +52,8 @@ def _split(text: str) -> tuple[str, str]:
 def page() -> str:
     """The whole page."""
     rows = sorted(row for path in (ROOT / "minidl").rglob("*.py") for row in errata(path))
-    return HEAD + "".join(f"| {place} | {what} | {where} |\n" for place, what, where in rows)
+    lines = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows)  # a bar would end its cell
+    return HEAD + "".join(f"| {line} |\n" for line in lines)
 
 
 def main() -> None:

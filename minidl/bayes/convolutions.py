@@ -23,6 +23,8 @@ def masked_convolution(x: Any, layer: Conv2d, masks: Any) -> Any:
     more row of W, which meets a 1 that is added to every patch.
     As many images are taken at once as make NUMBERS weights, at least one; with a tape all weights stay.
     Raises TypeError for another layer, ValueError for masks of another shape, and what the layer itself refuses.
+    Erratum: gal, section 3.4.1: printed patches x_{i-h/2, j-w/2} .. x_{i+h/2, j+w/2}, h + 1 elements on a diagonal;
+    right: the h x w elements of a rectangle.
     Source: gal:kernel-patch-masks, gal:conv-as-matmul
     """
     if type(layer) is not Conv2d:

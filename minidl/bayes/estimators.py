@@ -98,6 +98,8 @@ def characteristic_values(f: Function, mu: float, sigma: float, eps: Any) -> tup
     eps: (n,). Returns the values for mu and those for sigma, (n,) each. f' and f'' come from the tape; f' must be the
     integral of f'', so f must have no corners: what a corner adds to the integral of f'' no sample can see.
     Raises TypeError or ValueError unless f gives one number for each element of x, by minidl's operations.
+    Erratum: gal, section 3.1.2: printed that the second derivative of x + x^2 is zero, and so the variance for sigma;
+    right: it is the constant 2, which has the variance zero.
     Source: gal:eq3.6
     """
     slope, bend = slopes(f, mu + sigma * eps, "characteristic_function")

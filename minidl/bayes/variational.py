@@ -199,7 +199,7 @@ def _descend(caller, model, x, y, loss, rate, steps, batch_size, seed) -> list[f
         )
     descent, values = SGD(model.parameters(), rate), []
     for step in range(steps):
-        S = stream(seed, SHUFFLE, step).choice(len(x), batch_size, replace=False)
+        S = xp(x).asarray(stream(seed, SHUFFLE, step).choice(len(x), batch_size, replace=False))
         descent.zero_grad()
         value = loss(model(x[S], rng=stream(seed, NOISE, step)), y[S])
         value.backward()

@@ -55,7 +55,7 @@ def product_back(d, U, masks):
 
 def parted(a, count):
     """(n, count width) as (count, n, width), the same memory."""
-    return a.reshape(len(a), count, -1).transpose(1, 0, 2)
+    return a.reshape(len(a), count, a.shape[1] // count).transpose(1, 0, 2)
 
 
 def turned(a):
@@ -67,11 +67,12 @@ def weights(h, y, dz, masks):
     """The gradient of U: the sum over steps and sequences of the outer products of h_{t-1}, masked, and dz_t."""
     m, y, dz = xp(dz), turned(y), turned(dz)
     steps, n, width = dz.shape
-    before = m.concatenate([m.broadcast_to(h, (1, n, h.shape[-1])), y[: steps - 1]])
+    H = h.shape[-1]
+    before = m.concatenate([m.broadcast_to(h, (1, n, H)), y[: steps - 1]])
     if masks is None:
-        return fast.product(before.reshape(steps * n, -1).T, dz.reshape(steps * n, width))
-    gates = dz.reshape(steps * n, len(masks), -1).transpose(1, 0, 2)
-    parts = [fast.product((before * turned(k)).reshape(steps * n, -1).T, d) for k, d in zip(masks, gates)]
+        return fast.product(before.reshape(steps * n, H).T, dz.reshape(steps * n, width))
+    gates = dz.reshape(steps * n, len(masks), width // len(masks)).transpose(1, 0, 2)
+    parts = [fast.product((before * turned(k)).reshape(steps * n, H).T, d) for k, d in zip(masks, gates)]
     return parts[0] if len(parts) == 1 else m.concatenate(parts, 1)
 
 

@@ -125,6 +125,13 @@ def test_variances_are_those_by_pencil(name, k):
     np.testing.assert_allclose(variance, [row[k] for row in BY_PENCIL[name]], rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.source("gal:eq3.6", "gal:table3.2")
+def test_a_second_derivative_without_variance_need_not_be_zero():
+    found = exact(characteristic_values, FUNCTIONS["x + x^2"], 0, 1)
+    assert_close(found.mean[1], 2.0)  # where the text prints that it is zero
+    assert_close(found.variance[1], 0.0, scale=4.0)
+
+
 @pytest.mark.source("gal:eq3.4", "gal:eq3.5", "gal:eq3.6")
 @given(f=waves, **POINTS)
 def test_variances_are_integrals_over_the_density(f, mu, sigma):

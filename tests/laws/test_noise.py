@@ -1,5 +1,7 @@
 """Noise layers: on features or on weights, one draw a data point, and what it does to a linear layer, exactly."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from support.accounts import assert_equal_scores, assert_law
 from support.masks import Scripted, chances, every, mean_and_covariance
 from support.tolerance import assert_close, difference
 
+import minidl
 from minidl import Tensor, backend, nn, no_grad
 from minidl.explain import deeplift, lrp
 from minidl.explain.rules import alpha_beta, epsilon
@@ -232,6 +235,24 @@ def test_weights_are_drawn_a_block_of_data_points_at_a_time(make, monkeypatch):
     parts = model(x, rng=Counting(np.random.PCG64(0))).data
     assert sizes == [(3, 3, 2), (3, 3, 2), (1, 3, 2)]
     np.testing.assert_array_equal(parts, whole)
+
+
+@each
+def test_saved_and_copied_it_draws_the_same(name, tmp_path):
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    model, other = (nn.Sequential(ALL[name](dense(np.random.default_rng(k)))) for k in (1, 2))
+    minidl.save(tmp_path / "model.npz", model)
+    assert (other(x, rng=3).data != model(x, rng=3).data).any()
+    minidl.load(tmp_path / "model.npz", other)
+    for copied in (other, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(copied(x, rng=3).data, model(x, rng=3).data)
+
+
+@each
+def test_rows_laid_out_otherwise_are_the_same_rows(name):
+    x, model = np.random.default_rng(0).normal(size=(3, 8))[:, ::2].T, ALL[name](dense(np.random.default_rng(1)))
+    assert not x.flags.c_contiguous
+    np.testing.assert_array_equal(model(x, rng=2).data, model(x.copy("C"), rng=2).data)
 
 
 def test_no_rows_are_no_error():

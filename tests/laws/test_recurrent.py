@@ -234,6 +234,18 @@ def test_gradients_pass_a_carried_state_and_stop_at_a_detached_one(kind, seed):
     np.testing.assert_array_equal(truncated[1], ours[1])
 
 
+@every_cell
+@pytest.mark.parametrize("tied", [True, False])
+def test_no_sequences_are_an_empty_batch(kind, tied):
+    layer = build(kind, 0, tied=tied, p_in=0.5, p_recurrent=0.5)
+    x = Tensor(np.zeros((0, 4, 2)))
+    y = layer(x, rng=0)
+    assert y.shape == (0, 4, layer.n_hidden)
+    of_x, of_U = grad(y.sum(), [x, layer.U])
+    assert of_x.shape == x.shape
+    np.testing.assert_array_equal(of_U, np.zeros(layer.U.shape))
+
+
 def test_detaching_no_state_leaves_none():
     assert nn.detach(None) is None
 

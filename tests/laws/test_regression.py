@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tolerance import assert_close
 
-from minidl import losses, optim, train
+from minidl import backend, losses, optim, train
 from minidl.bayes import Candidate, dropout_regressions, penalty, weight_decay
 from minidl.nn import Dense, Dropout, ReLU, Sequential
 
@@ -95,7 +95,7 @@ def test_standardisation_is_invisible(seed, scale, shift, of_inputs):
     assert_close(theirs.rmse, ours.rmse * scale, scale=ours.rmse * scale + abs(shift))
 
 
-@pytest.mark.source("gal:eq3.18", "gal:eq3.16")
+@pytest.mark.source("gal:eq3.18", "gal:prop2")
 @seeds
 def test_without_noise_one_pass_has_the_likelihood_of_a_gaussian(seed):
     from scipy.stats import norm
@@ -135,11 +135,28 @@ def test_the_two_ways_of_asking_for_a_network_give_the_same():
     assert_close(one.weight_decay, weight_decay(2.0, 0.2, 1.5 * y.var(), 32, masks="scaled"))
 
 
+def test_every_array_module_gives_numpys_numbers(xp):
+    x, y = rows(6, outputs=2)
+    here = dropout_regressions(x, y, GRID, **SHORT)
+    there = dropout_regressions(xp.asarray(x), xp.asarray(y), GRID, **SHORT)
+    for one, other in zip(here, there, strict=True):
+        draws = other.draws(xp.asarray(x[:4]), 3, 0)
+        assert backend.xp(draws) is backend.xp(xp.asarray(x)) and one.weight_decay == other.weight_decay
+        assert_close(backend.to_numpy(draws), one.draws(x[:4], 3, 0))
+        found = other.score(xp.asarray(x), xp.asarray(y), 3, 0)
+        np.testing.assert_allclose(found, one.score(x, y, 3, 0), rtol=1e-12)
+
+
 def test_a_column_that_does_not_vary_says_nothing():
-    x, y = rows(4)
-    settings = {"seed": 1, **SHORT}
-    (network,) = dropout_regressions(np.concatenate([x, np.full((32, 1), 7.0)], 1), y, GRID[:1], **settings)
-    assert np.isfinite(network.draws(np.ones((2, 4)), 3, 0)).all() and network.x_size[3] == 1
+    x, y = rows(4, n=37)
+    constant, new = np.full((37, 1), 0.7), rows(5, n=2)[0]
+    assert 0 < np.full((37, 4), 0.7).std(0)[3] < 1e-15  # by rounding
+    draws = []
+    for column in (constant, constant + 5.3):
+        (network,) = dropout_regressions(np.concatenate([x, column], 1), y, GRID[:1], **SHORT)
+        draws.append(network.draws(np.concatenate([new, column[:2]], 1), 3, 0))
+        assert network.x_size[3] == 1
+    assert_close(*draws, scale=abs(draws[0]).max() + abs(y).max())
 
 
 def test_types():
@@ -174,7 +191,7 @@ def test_rows_that_are_refused():
     with pytest.raises(ValueError, match=r"got \(32, 3\) and \(31, 1\)"):
         dropout_regressions(x, y[1:], GRID)
     with pytest.raises(ValueError, match="y must vary over the rows"):
-        dropout_regressions(x, np.ones((32, 1)), GRID)
+        dropout_regressions(x, np.full((32, 1), 0.7), GRID)
     with pytest.raises(ValueError, match="candidates must be at least one Candidate, got \\[\\]"):
         dropout_regressions(x, y, [])
     with pytest.raises(ValueError, match=r"candidates must be at least one Candidate, got \[0.1\]"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.masks import Scripted, chances, every
 from support.tolerance import assert_close
 
-from minidl import Tensor, bayes, grad, losses, nn, ops
+from minidl import Tensor, backend, bayes, grad, losses, nn, ops
 from minidl.bayes import (
     bernoulli_kl,
     bernoulli_kl_bounds,
@@ -500,6 +500,17 @@ def test_every_array_module_gives_numpys_numbers(xp):
 
     for ours, theirs in zip(all_of(m, f, y), all_of(*map(xp.asarray, (m, f, y))), strict=True):
         assert_close(np.float64(theirs.item()), np.float64(ours.item()), scale=1 + abs(ours.item()))
+
+
+def test_training_on_every_array_module_takes_numpys_steps(xp):
+    rng = np.random.default_rng(0)
+    x, y, values = rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), []
+    for module in (backend.load("numpy"), xp):
+        with backend.use(module.__name__):
+            model = network(np.random.default_rng(1))
+            given = dict(error=euclidean_error, decay=DECAY, rate=0.1, steps=3, batch_size=4, seed=0)
+            values.append(train_with_dropout(model, module.asarray(x), module.asarray(y), **given))
+    assert_close(np.array(values[1]), np.array(values[0]), scale=10.0)
 
 
 def test_float32_stays_float32():
