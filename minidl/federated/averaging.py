@@ -78,7 +78,8 @@ def fedavg(
     executor: anything with `.map`; share: a folder that its workers see; bits do not depend on where clients work.
     checkpoint: a folder in which the state is kept after each round, and from which a run with the same settings goes
     on. progress: show a bar.
-    Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, and for a checkpoint of other settings.
+    Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, and for a checkpoint of other settings;
+    RuntimeError if the executor takes no work any more.
     Erratum: fedavg, algorithm 1, line m <- max(C K, 1): printed without rounding; here rounded to the nearest.
     Source: fedavg:alg1, fedavg:lr-decay, fedavg:client-availability
     """
@@ -105,7 +106,7 @@ def fedavg(
             start = perf_counter()
             order = Order(t, E, B, lr * decay**t, seed, loss, reshuffle)
             S_t = select(K, asked, seed, t)
-            answers = dict(workers.ask(update, S_t, w, order))
+            answers = workers.ask(update, S_t, w, order)
             kept, dropped = survivors(answers, clients, w, m, t, deadline)
             if kept:
                 mean = combine([(answers[k].weights, answers[k].n) for k in kept], w=w, round=t)
