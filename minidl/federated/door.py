@@ -24,6 +24,15 @@ def checked(
     test: Any, extra: Any, deadline: Any,
 ) -> list[Client]:  # fmt: skip
     """The clients, their floating-point examples in the model's dtype."""
+    check_settings(model, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
+    return _clients(model, clients)
+
+
+def check_settings(
+    model: Any, rounds: Any, C: Any, E: Any, B: Any, lr: Any, seed: Any, decay: Any, target: Any = None,
+    test: Any = None, extra: Any = 0.0, deadline: Any = None,
+) -> None:  # fmt: skip
+    """Refuse what cannot be the settings of a run, whoever its clients are."""
     if not isinstance(model, Module) or not model.parameters():
         raise TypeError(f"fedavg: model must be a Module with parameters, got {type(model).__name__}")
     for name, value, least in (("rounds", rounds, 0), ("E", E, 1), ("B", B, 1), ("seed", seed, 0)):
@@ -44,7 +53,6 @@ def checked(
             raise ValueError("fedavg: target is an accuracy on test, so test=(x, y) is needed beside it")
         if not _number(target) or not 0 < target <= 1:
             raise ValueError(f"fedavg: target, an accuracy, must lie in (0, 1], got {target!r}")
-    return _clients(model, clients)
 
 
 def _clients(model: Module, clients: Any) -> list[Client]:
