@@ -93,13 +93,13 @@ def server_app(
     Raises ValueError or TypeError for bad arguments.
     Source: fedavg:alg1
     """
+    door.check_settings(model, rounds, C, E, B, lr, seed, decay)
+    if not isinstance(K, int) or K < 1:
+        raise ValueError(f"server_app: K must be an int >= 1, the number of clients, got {K!r}")
     from flwr.app import ConfigRecord, Context, MetricRecord
     from flwr.serverapp import Grid, ServerApp
     from flwr.serverapp.strategy import FedAvg
 
-    door.check_settings(model, rounds, C, E, B, lr, seed, decay)
-    if not isinstance(K, int) or K < 1:
-        raise ValueError(f"server_app: K must be an int >= 1, the number of clients, got {K!r}")
     m = clients_a_round(C, K)
     settings = {"E": int(E), "lr": float(lr), "decay": float(decay), "seed": int(seed)}
     settings |= {} if B is None else {"B": int(B)}
