@@ -43,4 +43,4 @@ def test_the_script_for_dask_runs(tmp_path):
 
 def test_no_block_is_left_out():
     others = [text.partition("\n")[0] for kind, text in BLOCKS if ">>>" not in text and kind != "sh"]
-    assert others == ["# train.py", "# on_dask.py", "# app.py", "# pyproject.toml", "# simulate.py"]
+    assert others == ["# train.py", "# on_dask.py", "# app.py", "# pyproject.toml", "# simulate.py", "# config.toml"]
