@@ -6,12 +6,14 @@ from .baselines import along_the_line, fedsgd, one_shot, sequential_sgd
 from .client import Answer, Client, Order, client_update, updates_per_round
 from .faults import Faulty
 from .history import Dropped, History
-from .partition import by_key, clients_of, dirichlet, iid, log_normal, power_law, shards, sized
+from .partition import by_key, clients_of, dirichlet, iid, log_normal, plot_partition, power_law, shards, sized
 from .privacy import NoisyMean, secure_average
+from .study import BestRate, Seconds, at_best_rate, measure_seconds, speedup_table
 from .targets import Tuned, best_so_far, grid, rounds_to, tune
 
 __all__ = [
     "Answer",
+    "BestRate",
     "Client",
     "Dropped",
     "Faulty",
@@ -19,8 +21,10 @@ __all__ = [
     "History",
     "NoisyMean",
     "Order",
+    "Seconds",
     "Tuned",
     "along_the_line",
+    "at_best_rate",
     "average",
     "best_so_far",
     "by_key",
@@ -33,7 +37,9 @@ __all__ = [
     "grid",
     "iid",
     "log_normal",
+    "measure_seconds",
     "one_shot",
+    "plot_partition",
     "power_law",
     "rounds_to",
     "secure_average",
@@ -41,6 +47,7 @@ __all__ = [
     "sequential_sgd",
     "shards",
     "sized",
+    "speedup_table",
     "tune",
     "updates_per_round",
 ]

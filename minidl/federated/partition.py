@@ -13,7 +13,10 @@ import numpy as np
 from ..randomness import generator
 from .client import Client
 
-__all__ = ["by_key", "clients_of", "counts", "dirichlet", "iid", "log_normal", "power_law", "shards", "sized"]
+__all__ = [
+    "by_key", "clients_of", "counts", "dirichlet", "iid", "log_normal", "plot_partition", "power_law", "shards",
+    "sized",
+]  # fmt: skip
 
 Partition = list[np.ndarray]
 
@@ -121,6 +124,26 @@ def clients_of(x: Any, y: Any, partition: Any) -> list[Client]:
 def counts(labels: Any, partition: Partition, classes: int) -> np.ndarray:
     """How many rows of each label a client has: (K, classes)."""
     return np.stack([np.bincount(np.asarray(labels)[rows], minlength=classes) for rows in partition])
+
+
+def plot_partition(labels: Any, partition: Partition, classes: int = 10, ax: Any = None) -> Any:
+    """A bar for each client, as high as it has rows, parted by their labels; returns the axes.
+
+    labels: integers in [0, classes), (N,).
+    """
+    from matplotlib import colormaps
+
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(6, 3), layout="constrained").subplots()
+    table = counts(labels, partition, classes)
+    below = np.cumsum(table, 1) - table
+    colours = colormaps["tab10" if classes <= 10 else "viridis"].resampled(max(classes, 10))
+    for label in range(classes):
+        ax.bar(range(len(table)), table[:, label], 1.0, below[:, label], color=colours(label), label=str(label))
+    ax.set(xlabel="client", ylabel="examples, by label", xlim=(-0.5, len(table) - 0.5))
+    return ax
 
 
 def _enough(caller: str, n: int, K: int) -> None:

@@ -60,11 +60,13 @@ def tune(
 
     run(lr) -> the curve of accuracies (rounds,). While the best stands at an edge, the grid grows there by another
     rate, 10^(1/parts) away, at most `furthest` times. Where no rate reaches the target the highest curve is the best.
-    Ties go to the smaller rate.
+    Ties go to the smaller rate. The grid is tried from its middle outwards.
     Raises ValueError if the best is still at an edge then.
     Source: fedavg:rounds-to-target
     """
-    curves = {lr: np.asarray(run(lr)) for lr in sorted(rates)}
+    rates, middle = sorted(rates), (len(rates) - 1) / 2
+    outwards = sorted(range(len(rates)), key=lambda k: abs(k - middle))
+    curves = {rates[k]: np.asarray(run(rates[k])) for k in outwards}
 
     def worth(lr: float) -> tuple[float, float]:
         return rounds_to(curves[lr], target), -float(best_so_far(curves[lr])[-1])
