@@ -100,3 +100,20 @@ def test_words_of_an_author_are_a_client_and_the_test_is_by_others():
     assert split.train_symbols + split.test_symbols == sum(min(30, 12 + 5 * k) for k in range(10))
     with pytest.raises(ValueError, match="two authors of two words or more are needed, got 1"):
         by_author({"a": "one two", "b": "one"}, vocabulary)
+
+
+@pytest.mark.parametrize("make", [models.char_lstm, models.word_lstm])
+def test_every_type_of_symbol_starts_with_numbers_of_deviation_one(make):
+    W = make(300, units=4, rng=3).embedding.W.data
+    assert abs(W.mean()) < 4 / W.size**0.5 and abs(W.var() - 1) < 4 * (2 / W.size) ** 0.5
+    assert W.dtype == np.float32 and (W != make(300, units=4, rng=4).embedding.W.data).all()
+
+
+@pytest.mark.source("fedavg:cifar-cnn")
+def test_a_small_network_for_colour_images_is_the_large_one_with_fewer_kernels():
+    model = models.cifar_cnn(4, (16, 8))
+    x = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+    assert model(x).shape == (2, 10)
+    convolutions = (3 * 25 + 1) * 4 + (4 * 25 + 1) * 4
+    assert sum(p.size for p in model.parameters().values()) == convolutions + (36 * 4 + 1) * 16 + 17 * 8 + 9 * 10
+    assert [type(layer) for layer in model] == [type(layer) for layer in models.cifar_cnn()]
