@@ -183,8 +183,8 @@ def answer_of(model: Module, update: Update, client: Client, k: int, order: Orde
 def worker_count(executor: Any) -> int:
     """How many workers an executor says it has; as many as this machine has processors if it does not say.
 
-    One of your own says it in an attribute `num_workers`, as mpi4py's does. Others are known by name: those of
-    `concurrent.futures`, pools of `multiprocessing` and of Ray, and Dask's, which is asked each time.
+    One of your own says it in an attribute `num_workers`, as mpi4py's does. Those of `concurrent.futures` and
+    `multiprocessing` are known by name, and so is Dask's, which is asked each time.
     """
     if hasattr(client := getattr(executor, "_client", None), "nthreads"):
         return max(1, sum(client.nthreads().values()))

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -111,6 +113,30 @@ def test_on_a_dask_cluster_no_bit_changes_even_if_a_worker_dies(alone, tmp_path)
             dying = Once(tmp_path, exit)
             assert_same_bits(run(executor, update=dying), alone)  # Dask asks another worker
             assert (tmp_path / "pid").exists()
+
+
+ON_RAY = """
+import sys
+sys.path[:0] = sys.argv[1:]
+import ray
+from ray.util.multiprocessing import Pool
+from federated.fleet import assert_same_bits
+from federated.test_executors import run
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+with Pool(2) as pool:
+    pool.num_workers = 2
+    assert_same_bits(run(pool), run())
+"""
+
+
+@pytest.mark.federated
+@pytest.mark.slow
+def test_in_a_pool_of_ray_no_bit_changes():
+    pytest.importorskip("ray", reason="needs Ray: pip install 'minidl[federated]'")
+    tests = Path(__file__).parents[1]
+    command = [sys.executable, "-c", ON_RAY, str(tests.parent), str(tests)]  # Ray leaves processes open at the end
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
 
 
 def test_clients_keep_their_ids_and_work_elsewhere():

@@ -36,7 +36,7 @@ class Nodes:
     """Flower's grid without its processes: messages go to the nodes' app here. Nodes have ids of their own."""
 
     def __init__(self, flwr, app, count):
-        self.flwr, self.app, self.asked = flwr, app, []
+        self.flwr, self.app, self.asked, self.errors = flwr, app, [], []
         self.partitions = {1000 + 7 * k: k for k in range(count)}
 
     def get_node_ids(self):
@@ -54,16 +54,17 @@ class Nodes:
         try:
             return self.app(message, context)
         except Exception as error:
+            self.errors.append(str(error))
             return app.Message(app.Error(0, str(error)), reply_to=message)
 
 
 def under_flower(flwr, path, clients, model=None, update=client_update, **changes):
-    """The trained weights, and who was asked in each round."""
+    """The trained weights, who was asked in each round, and what went wrong at the nodes."""
     model = model or network(noise=0.3)
     nodes = Nodes(flwr, client_app(model, clients, update=update), len(clients))
     server = server_app(model, path, K=len(clients), **(SETTINGS | changes))
     server(nodes, SimpleNamespace())
-    return dict(np.load(path)), nodes.asked
+    return dict(np.load(path)), nodes.asked, nodes.errors
 
 
 def assert_equal_up_to_rounding(theirs, model, clients, settings):
@@ -86,7 +87,7 @@ def assert_equal_up_to_rounding(theirs, model, clients, settings):
 @pytest.mark.federated
 @pytest.mark.source("fedavg:alg1")
 def test_one_round_of_everybody_is_fedavg_up_to_rounding(flwr, tmp_path):
-    theirs, asked = under_flower(flwr, tmp_path / "w.npz", fleet(SIZES))
+    theirs, asked, _ = under_flower(flwr, tmp_path / "w.npz", fleet(SIZES))
     assert sorted(asked[0]) == [0, 1, 2, 3, 4]
     assert_equal_up_to_rounding(theirs, network(noise=0.3), fleet(SIZES), SETTINGS)
 
@@ -95,7 +96,7 @@ def test_one_round_of_everybody_is_fedavg_up_to_rounding(flwr, tmp_path):
 @pytest.mark.source("fedavg:alg1", "fedavg:lr-decay")
 @pytest.mark.parametrize("B", [4, None])
 def test_a_single_client_under_flower_is_the_same_to_the_bit(flwr, tmp_path, B):
-    theirs, _ = under_flower(flwr, tmp_path / "w.npz", fleet([9]), rounds=3, B=B, test=examples(20))
+    theirs, _, _ = under_flower(flwr, tmp_path / "w.npz", fleet([9]), rounds=3, B=B, test=examples(20))
     ours = fedavg(network(noise=0.3), fleet([9]), progress=False, **(SETTINGS | dict(rounds=3, B=B)))
     for path, a in ours.weights.items():
         np.testing.assert_array_equal(theirs[path], a)
@@ -106,7 +107,7 @@ def test_a_single_client_under_flower_is_the_same_to_the_bit(flwr, tmp_path, B):
 def test_as_many_are_asked_as_in_the_text(flwr, tmp_path):
     nobody_learns = lambda model, client, k, order: client_update(model, client, k, Order(0, 1, None, 1e-9, 0))  # noqa
     for C, m in ((0.0, 1), (0.29, 29), (0.1, 10)):
-        _, asked = under_flower(flwr, tmp_path / "w.npz", fleet([1] * 100), update=nobody_learns, C=C)
+        _, asked, _ = under_flower(flwr, tmp_path / "w.npz", fleet([1] * 100), update=nobody_learns, C=C)
         assert [len(set(round)) for round in asked] == [m]
 
 
@@ -116,12 +117,14 @@ def test_flower_goes_on_without_those_who_fail(flwr, tmp_path):
     faulty = Faulty(never=0.3, crash=0.3)
     well = [k for k in range(5) if faulty.fault(0, k) is None]
     assert 0 < len(well) < 5
-    theirs, _ = under_flower(flwr, tmp_path / "w.npz", fleet(SIZES), update=faulty)
+    theirs, _, errors = under_flower(flwr, tmp_path / "w.npz", fleet(SIZES), update=faulty)
+    said = {"never": "client {}: no answer", "crash": "the client's machine went down"}
+    assert sorted(errors) == sorted(said[faulty.fault(0, k)].format(k) for k in range(5) if k not in well)
     ours = fedavg(network(noise=0.3), fleet(SIZES), update=faulty, progress=False, **SETTINGS)
     assert ours.history["returned"][0] == len(well)
     for path, a in ours.weights.items():
         np.testing.assert_allclose(theirs[path], a, atol=7 * np.finfo(np.float32).eps * max(1, abs(a).max()))
-    theirs, _ = under_flower(flwr, tmp_path / "w.npz", fleet(SIZES), update=Faulty(never=1.0))
+    theirs, _, _ = under_flower(flwr, tmp_path / "w.npz", fleet(SIZES), update=Faulty(never=1.0))
     for path, a in network(noise=0.3).state_dict().items():
         np.testing.assert_array_equal(theirs[path], a)
 
@@ -138,7 +141,7 @@ def test_a_node_reads_its_own_client_only(flwr, tmp_path):
             read.append(k)
             return clients[k]
 
-    theirs, asked = under_flower(flwr, tmp_path / "w.npz", Own())
+    theirs, asked, _ = under_flower(flwr, tmp_path / "w.npz", Own())
     assert read == asked[0]
 
 
