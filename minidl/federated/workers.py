@@ -138,7 +138,7 @@ class Workers:
                 yield from next(results).items()
             except (*UNSENT, BrokenExecutor):
                 raise
-            except (Exception, StopIteration) as error:
+            except Exception as error:
                 # after the first error many an executor only says that there is nothing more
                 reason = reason or f"its worker is gone: {type(error).__name__}: {error}"
                 yield from ((k, Answer(None, 0, error=reason)) for k in parcel.clients)
