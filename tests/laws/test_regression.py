@@ -53,7 +53,7 @@ def test_candidates_side_by_side_are_trained_as_each_of_them_alone(seed):
     for network, candidate in zip(dropout_regressions(x, y, GRID, seed=seed, **SHORT), GRID, strict=True):
         assert network.candidate is candidate
         for ours, theirs in zip(parameters(network), alone(x, y, candidate, seed).parameters().values(), strict=True):
-            # the same products and sums, but for that of the loss, which no gradient sees; weights are of the order of 1
+            # the same products and sums, but for that of the loss, which no gradient sees; weights are of order 1
             assert_close(ours, theirs.data, scale=1.0)
 
 
