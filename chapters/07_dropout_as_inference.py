@@ -559,7 +559,7 @@ def search(table, learn, judge, grid, epochs, seed):
 arm = regressions.arm(run.pick(smoke=60, quick=1000, full=1000), run.seed, NOISE)
 kept, test = next(regressions.splits(len(arm.x)))
 learn, judge = parted(kept)
-epochs = run.pick(smoke=2, quick=200, full=400)
+epochs = run.pick(smoke=2, quick=150, full=400)
 grid = [Candidate(p, tau=tau, length_scale=0.01) for p in regressions.DROPOUT for tau in TAUS]
 by_precision = search(arm, learn, judge, grid, epochs, run.seed)
 p = by_precision.best.p
@@ -749,7 +749,7 @@ centre, spread = record.years[known].mean(), record.years[known].std()
 level, size = record.ppm[known].mean(), record.ppm[known].std()
 time = ((record.years - centre) / spread)[:, None].astype(np.float32)
 value = ((record.ppm - level) / size)[:, None].astype(np.float32)
-width, epochs = run.pick(smoke=(10, 3), quick=(64, 400), full=(1024, 1500))
+width, epochs = run.pick(smoke=(10, 3), quick=(64, 300), full=(1024, 1500))
 p, TAU = 0.1, 50.0
 DECAY = weight_decay(0.1, p, TAU, 264, masks="scaled")
 years = np.linspace(record.years[0], record.years[0] + 110, run.pick(smoke=12, quick=200, full=400))
