@@ -834,10 +834,10 @@ for id in ("gal:bayesian-cnn", "minidl:mean-through-pooling", "minidl:turned-dig
 
 # %% [markdown]
 # On MNIST the text's finding is there in full strength. Passing on means, the network with dropout everywhere is wrong
-# on 1.58 % of the images; with a hundred passes on 0.60 %, the fewest of all. (0.65 % with dropout on the inner product,
-# 0.76 % without: there is one network of each kind, and 0.05 % are five images.) Again it is the poolings: with their
-# exact means one pass makes no more mistakes than a hundred. And a 1 of MNIST on its side is a 7, with as little doubt
-# as the small one was a 4; the passes differ most on the way there, at 75 and 135 degrees.
+# on 1.58 % of the images; with a hundred passes on 0.60 %, the fewest of all. (With dropout on the inner product it is
+# 0.65 %, without dropout 0.76 %: there is one network of each kind, and 0.05 % are five images.) Again it is the
+# poolings: with their exact means one pass makes no more mistakes than a hundred. And a 1 of MNIST on its side is a 7,
+# with as little doubt as the small one was a 4; the passes differ most on the way there, at 75 and 135 degrees.
 #
 # On the plays the network without noise ends at 2.49 nats a character, after 1.89 in its best epoch; with any of the
 # four kinds of noise it ends at 1.77 or less. Here the order is the text's, untied weights before tied ones, and both
