@@ -559,7 +559,7 @@ def search(table, learn, judge, grid, epochs, seed):
 arm = regressions.arm(run.pick(smoke=60, quick=1000, full=1000), run.seed, NOISE)
 kept, test = next(regressions.splits(len(arm.x)))
 learn, judge = parted(kept)
-epochs = run.pick(smoke=2, quick=200, full=400)
+epochs = run.pick(smoke=2, quick=150, full=400)
 grid = [Candidate(p, tau=tau, length_scale=0.01) for p in regressions.DROPOUT for tau in TAUS]
 by_precision = search(arm, learn, judge, grid, epochs, run.seed)
 p = by_precision.best.p
@@ -625,7 +625,7 @@ PUBLISHED = {  # RMSE in the unit of the target, log likelihood in nats
     "concrete": (5.23, -3.04), "energy": (1.66, -1.99), "kin8nm": (0.10, 0.95),
     "power-plant": (4.02, -2.80), "wine-quality-red": (0.62, -0.93), "yacht": (1.11, -1.55),
 }  # fmt: skip
-TENFOLD = {"energy": (1.09, -1.72), "yacht": (0.72, -1.38)}  # published for ten times as many; 4000 epochs take long
+TENFOLD = {"yacht": (0.72, -1.38)}  # published for ten times as many; on the larger tables 4000 epochs take long
 if run.scale == "full":
     TABLES = {name: (data.uci(name), regressions.TABLES[name].precisions) for name in PUBLISHED}
     lengths = [(name, epochs, PUBLISHED[name]) for name in PUBLISHED for epochs in (regressions.EPOCHS, 400)]
@@ -749,7 +749,7 @@ centre, spread = record.years[known].mean(), record.years[known].std()
 level, size = record.ppm[known].mean(), record.ppm[known].std()
 time = ((record.years - centre) / spread)[:, None].astype(np.float32)
 value = ((record.ppm - level) / size)[:, None].astype(np.float32)
-width, epochs = run.pick(smoke=(10, 3), quick=(64, 400), full=(1024, 1500))
+width, epochs = run.pick(smoke=(10, 3), quick=(64, 300), full=(1024, 1500))
 p, TAU = 0.1, 50.0
 DECAY = weight_decay(0.1, p, TAU, 264, masks="scaled")
 years = np.linspace(record.years[0], record.years[0] + 110, run.pick(smoke=12, quick=200, full=400))
@@ -939,7 +939,7 @@ figure
 # ## At full scale
 #
 # The six regressions, the measured carbon dioxide with four layers of 1024, and all four ways of asking, five times
-# each, take a little over an hour:
+# each, take about an hour and a quarter on one core:
 #
 #     minidl reproduce 07 --scale full
 #
@@ -954,6 +954,12 @@ for id in ("minidl:uci", "minidl:co2", "gal:active-learning", "gal:standard-drop
         print(f"{id}: no full-scale result is kept yet")
 
 # %% [markdown]
+# Forty epochs are near the published errors for the power plant and the wine only. After 400 these two are within 2 %
+# of them, concrete and energy have 6 and 10 % more, kin8nm 16 % less. The log likelihoods go with the errors: where
+# ours is behind it is so by 0.02 to 0.09 nats. Networks that are not trained again on the validation rows may well stay
+# behind a little; why kin8nm is ahead we do not know. Yacht, with 222 rows to train on, has taken no more than 800
+# steps by then, and has three times the published error. With 4000 epochs it comes near its later numbers.
+#
 # On the measured series it is as on the simulated one, and four layers of 1024 do not see the wave either: the ReLU
 # network's deviation is three times as large after eighty years as after twenty, the tanh network's less than twice.
 # The networks that read digits were trained longer here, and are surer of their mistakes: now the mean over passes is

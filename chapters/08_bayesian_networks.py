@@ -779,7 +779,7 @@ figure
 # ## At full scale
 #
 # MNIST, the LeNet with its own kernels of 5 by 5, ten epochs in batches of 64: ten, because the three networks then
-# take some twenty-five minutes on one core. The passes over 10,000 test images take a few more.
+# take some twenty minutes on one core. The passes over 10,000 test images take a few more.
 #
 # And the plays of Shakespeare: 100,000 characters to learn, 40,000 of other plays held out, an embedding of 8 and two
 # LSTMs of 256, 80 steps, 50 streams. Forty epochs are a thousand steps, of almost half a second on one core: forty
@@ -833,6 +833,17 @@ for id in ("gal:bayesian-cnn", "minidl:mean-through-pooling", "minidl:turned-dig
         print(f"{id}: no full-scale result is kept yet")
 
 # %% [markdown]
+# On MNIST the text's finding is there in full strength. Passing on means, the network with dropout everywhere is wrong
+# on 1.58 % of the images; with a hundred passes on 0.60 %, the fewest of all. (With dropout on the inner product it is
+# 0.65 %, without dropout 0.76 %: there is one network of each kind, and 0.05 % are five images.) Again it is the
+# poolings: with their exact means one pass makes no more mistakes than a hundred. And a 1 of MNIST on its side is a 7,
+# with as little doubt as the small one was a 4; the passes differ most on the way there, at 75 and 135 degrees.
+#
+# On the plays the network without noise ends at 2.49 nats a character, after 1.89 in its best epoch; with any of the
+# four kinds of noise it ends at 1.77 or less. Here the order is the text's, untied weights before tied ones, and both
+# before units; but they are a hundredth of a nat apart, and there is one network of each kind. The mean over passes is
+# no better than one pass with means: as good for untied weights, and worse for the others.
+#
 # ## Exercises
 #
 # 1. **Predict.** In the table of pooled windows let `p = 0.9`. Write down the five means before you run. Which row does

@@ -155,8 +155,8 @@ def dropout_regressions(
     x, y = _rows(x, y)
     if not candidates or not all(isinstance(c, Candidate) for c in candidates):
         raise ValueError(f"dropout_regressions: candidates must be at least one Candidate, got {candidates!r}")
-    x_mean, x_size = x.mean(0), x.std(0)
-    x_size[(x == x[:1]).all(0)] = 1  # a column that does not vary says nothing; rounding may leave it a deviation
+    m, still = xp(x), (x == x[:1]).all(0)  # a column that does not vary becomes 0 exactly, at the kinks of ReLUs too
+    x_mean, x_size = m.where(still, x[0], x.mean(0)), m.where(still, 1, x.std(0))
     y_mean = y.mean(0)
     s = float(((y - y_mean) ** 2).mean()) ** 0.5
     if (y == y[:1]).all():
@@ -165,14 +165,14 @@ def dropout_regressions(
     widths = [x.shape[1], *hidden, y.shape[1]]
 
     def network(noise: Any) -> Sequential:
-        with backend.use(xp(x).__name__):
+        with backend.use(m.__name__):
             return _network(widths, noise, seed, dtype)
 
     together = network(lambda: _SharedDropout([c.p for c in candidates], dtype))
     layers = _with_weights(together)
     for layer in layers:
-        layer.W, layer.b = (Tensor(xp(a).repeat(a[None], len(candidates), 0)) for a in (layer.W.data, layer.b.data))
-    decay = xp(layers[0].W.data).asarray(np.array([d for _, d in settled], dtype))
+        layer.W, layer.b = (Tensor(m.repeat(a[None], len(candidates), 0)) for a in (layer.W.data, layer.b.data))
+    decay = m.asarray(np.array([d for _, d in settled], dtype))
 
     def loss(f: Tensor, t: Any) -> Tensor:  # the sum over candidates: each gets its own gradient
         penalties = (ops.total(ops.total(layer.W * layer.W, (1, 2)) * decay) for layer in layers)
