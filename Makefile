@@ -55,7 +55,7 @@ notebooks: $(READY)
 
 # The laws again, with 500 freshly drawn examples each instead of 25 fixed ones.
 fuzz: $(READY)
-	HYPOTHESIS_PROFILE=fuzz $(PYTEST) -m 'hypothesis and not peers and not gpu' $(ARGS)
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) -m 'hypothesis and not peers and not gpu and not federated' $(ARGS)
 
 bench: $(READY)
 	$(PYTHON) -m benchmarks $(ARGS)

@@ -15,7 +15,7 @@ import numpy as np  # noqa: E402
 import minidl  # noqa: E402
 from minidl import threads  # noqa: E402
 
-from . import attribution, dropout, estimators, imports, mixtures, recurrent, tape, training  # noqa: E402
+from . import attribution, dropout, estimators, federated, imports, mixtures, recurrent, tape, training  # noqa: E402
 from .timing import load, measure  # noqa: E402
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     threads.keep_memory()  # as `fit` does; it serves the peers in this process as well
     smoke, pairs = arguments.smoke, 1 if arguments.smoke else arguments.pairs
     print(f"minidl {minidl.__version__}, numpy {np.__version__}, python {platform.python_version()}; {load()}")
-    kinds = training, recurrent, attribution, estimators, dropout, mixtures
+    kinds = training, recurrent, attribution, estimators, dropout, mixtures, federated
     cases = [*(case for kind in kinds for case in kind.cases(smoke)), imports.case()]
     wanted = [case for case in cases if arguments.only in case.name]
     if not wanted and arguments.only not in "tape":

@@ -12,15 +12,21 @@ from .tape import Tensor, raw
 __all__ = ["binary_cross_entropy", "cross_entropy", "euclidean", "mse"]
 
 
-def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Any, ignore: int | None = None) -> Tensor:
     """Mean of minus the log softmax probability of the labels, in nats.
 
     logits: (N, C), or (..., C), e.g. a class for each step of a sequence; labels: integers (N,) or (...), in 0..C-1.
-    Raises TypeError if the labels are not integers, ValueError for another shape or a label out of range.
+    ignore: a label that marks places which do not count, such as those behind a sequence's end; the mean is over the
+    others.
+    Raises TypeError if the labels are not integers, ValueError for another shape, a label out of range, or no place
+    that counts.
     """
-    labels = checked_labels(logits, labels, "cross_entropy")
+    labels = checked_labels(logits, labels, "cross_entropy", ignore)
     if logits.ndim > 2:
         logits, labels = ops.reshape(logits, (-1, logits.shape[-1])), labels.reshape(-1)
+    if ignore is not None and (labels == ignore).any():
+        counting = backend.xp(labels).flatnonzero(labels != ignore)
+        logits, labels = logits[counting], labels[counting]
     return ops.softmax_cross_entropy(logits, labels, mean=True)
 
 
@@ -48,7 +54,7 @@ def mse(y: Tensor, t: Any) -> Tensor:
     return ops.mean(d * d)
 
 
-def checked_labels(logits: Tensor, labels: Any, caller: str) -> Any:
+def checked_labels(logits: Tensor, labels: Any, caller: str, ignore: int | None = None) -> Any:
     """The labels as an array like the logits. TypeError or ValueError unless they are a class for each row of them."""
     labels = _like(labels, logits)
     if labels.dtype.kind not in "iu":
@@ -59,8 +65,13 @@ def checked_labels(logits: Tensor, labels: Any, caller: str) -> Any:
             f"got {labels.shape}"
         )
     classes = logits.shape[-1]
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"{caller}: labels must lie in 0..{classes - 1}, got {int(labels.min())}..{int(labels.max())}")
+    counting = labels if ignore is None else labels[labels != ignore]
+    if ignore is not None and labels.size and not counting.size:
+        raise ValueError(f"{caller}: all labels are {ignore}, which is to be ignored; none is left to count")
+    if counting.size and not 0 <= counting.min() <= counting.max() < classes:
+        raise ValueError(
+            f"{caller}: labels must lie in 0..{classes - 1}, got {int(counting.min())}..{int(counting.max())}"
+        )
     return labels
 
 

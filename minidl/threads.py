@@ -6,10 +6,11 @@ alone, never on how many threads there are: the bits stay the same on any machin
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from threading import Lock, Thread, local
 from typing import Any
@@ -40,6 +41,16 @@ def run(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         if job.error is not None:
             raise job.error
     return [job.result for job in jobs]
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Inside the block this thread does all its work itself: for workers beside which others work."""
+    before, _here.busy = getattr(_here, "busy", False), True
+    try:
+        yield
+    finally:
+        _here.busy = before
 
 
 class _Job:

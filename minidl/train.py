@@ -160,19 +160,22 @@ def descend(caller: str, value: Any, optimiser: Optimiser, bar: Bar, epoch: int,
 def evaluate(model: Module, loss: Loss, x: Any, y: Any) -> tuple[float, float | None]:
     """Mean loss over the rows, and the share of rows whose largest output is the label, without noise.
 
-    The accuracy is None if y holds no class labels (integers for an output with one more axis). Runs in eval mode, in
+    The accuracy is None if y holds no class labels (integers for an output with one more axis). Labels below 0 mark
+    places that do not count, for a loss that ignores them; the mean is then over those that do. Runs in eval mode, in
     batches, and restores the mode of every module.
     """
-    total, right, labels = 0.0, 0, False
+    total, counted, right, labels = 0.0, 0, 0, False
     with evaluating(model):
         for start in range(0, len(x), ROWS):
             rows = slice(start, start + ROWS)
             output = model(x[rows])
-            total += loss(output, y[rows]).item() * len(x[rows])
+            weight = len(x[rows])
             if y.dtype.kind in "iu" and output.shape[:-1] == y[rows].shape:
-                labels = True
+                labels, weight = True, int((y[rows] >= 0).sum())
                 right += int((output.data.argmax(-1) == y[rows]).sum())
-    return total / len(x), right / y.size if labels else None
+            total += loss(output, y[rows]).item() * weight
+            counted += weight
+    return total / counted, right / counted if labels else None
 
 
 @contextlib.contextmanager

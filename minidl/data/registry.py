@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import co2, embedded, original, plays, regressions
+from . import cifar, co2, embedded, original, plays, regressions
 from .download import cache_path
 
 __all__ = ["DATASETS", "DataSet", "cache_path", "describe", "fetch", "missing", "names"]
@@ -67,6 +67,13 @@ DATASETS: dict[str, DataSet] = {
         size_bytes=2197941,
         fetch=lambda: plays.find().parent,
         missing=plays.missing,
+    ),
+    "cifar10": DataSet(
+        description="60,000 colour images of ten classes, 32x32 pixels, in six binary files (files of your own)",
+        licence="none is stated",
+        size_bytes=6 * 30730000,
+        fetch=cifar.folder,
+        missing=cifar.missing,
     ),
 }
 

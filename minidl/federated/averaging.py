@@ -1,0 +1,209 @@
+"""Federated averaging, algorithm 1: a server sends weights to some clients, each trains on, the server averages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import blas, losses, threads
+from ..nn.module import Module
+from ..optim import Optimiser
+from ..train import evaluate
+from . import checkpoint as disk
+from . import door
+from .aggregate import average, clients_a_round, refused, select
+from .client import Answer, Client, Loss, Order, client_update
+from .history import Dropped, History
+from .workers import Update, Workers
+
+__all__ = ["FederatedResult", "fedavg"]
+
+Pair = tuple[Any, Any]
+
+
+class FederatedResult(NamedTuple):
+    """weights: {path: array} of the last round, for `model.load_state_dict`. history: what happened, round by round."""
+
+    weights: dict[str, np.ndarray]
+    history: History
+
+
+def fedavg(
+    model: Module,
+    clients: Sequence[Client],
+    *,
+    rounds: int,
+    C: float,
+    E: int,
+    B: int | None,
+    lr: float,
+    seed: int,
+    executor: Any = None,
+    checkpoint: str | os.PathLike | None = None,
+    target: float | None = None,
+    loss: Loss = losses.cross_entropy,
+    test: Pair | None = None,
+    decay: float = 1.0,
+    server: Callable[[Mapping[str, Any]], Optimiser] | None = None,
+    update: Update = client_update,
+    combine: Callable[..., dict[str, np.ndarray]] = average,
+    extra: float = 0.0,
+    deadline: float | None = None,
+    reshuffle: bool = False,
+    watch: Mapping[str, Callable[[Module], float]] | None = None,
+    share: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> FederatedResult:
+    """Train a model on examples that stay with their clients. The model passed in is not changed.
+
+    rounds: how many in all, resumed ones included. C: the fraction of clients asked in a round, 0 for one of them. E:
+    passes of a client over its examples in a round. B: its batch size, None for all examples in one batch. lr: the
+    clients' learning rate; decay: what it is multiplied by after each round. seed: of the choice of clients, their
+    batches and their noise. loss(output, y): a mean over rows. reshuffle: new batches in each pass of a client.
+    test: (x, y), on which each round's model is measured. target: stop once its accuracy is reached. watch: further
+    measures, {name: function of the model}.
+    server: makes an optimiser of parameters, for which w_t minus the clients' mean stands for the gradient; by default
+    the mean is taken as it is, as SGD with rate 1 would.
+    extra: so many times more clients are asked than are needed; the first to answer count. deadline: answers with a
+    delay above it, in simulated seconds, do not count. update: what a client does, `client_update` by default.
+    combine: makes one model of the answers [(w_k, n_k)], `average` by default; also told w and the round by name.
+    An answer that never comes, is damaged or late is left out, with the reason in the history; without any answer the
+    model stays as it is, and a warning says so.
+    executor: anything with `.map`; share: a folder that its workers see; bits do not depend on where clients work.
+    checkpoint: a folder in which the state is kept after each round, and from which a run with the same settings goes
+    on. progress: show a bar.
+    Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, and for a checkpoint of other settings;
+    RuntimeError if the executor takes no work any more.
+    Erratum: fedavg, algorithm 1, line m <- max(C K, 1): printed without rounding; here rounded to the nearest.
+    Source: fedavg:alg1, fedavg:lr-decay, fedavg:client-availability
+    """
+    clients = door.checked(model, clients, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
+    K, m = len(clients), clients_a_round(C, len(clients))
+    asked = min(K, round(m * (1 + extra)))
+    own, w = deepcopy(model), model.state_dict()
+    optimiser = None if server is None else server(own.parameters())
+    settings = door.settings(
+        model, clients, test, C=C, E=E, B=B, lr=lr, seed=seed, decay=decay, extra=extra, deadline=deadline,
+        reshuffle=reshuffle, loss=loss, update=update, combine=combine, server=optimiser, watch=watch,
+    )  # fmt: skip
+    history, folder = History(), door.folder(checkpoint)
+    if folder is not None and (state := disk.read(folder, settings)) is not None:
+        w, history = dict(state.weights), state.history
+        if optimiser is not None:
+            optimiser.load_state_dict(state.memory)
+    size = sum(a.nbytes for a in w.values())
+    threads.keep_memory()
+    with blas.one_thread(), Workers(model, clients, executor, share) as workers, _bar(progress, rounds, history) as bar:
+        for t in range(len(history), rounds):
+            if _reached(history, target):
+                break
+            start = perf_counter()
+            order = Order(t, E, B, lr * decay**t, seed, loss, reshuffle)
+            S_t = select(K, asked, seed, t)
+            answers = workers.ask(update, S_t, w, order)
+            kept, dropped = survivors(answers, clients, w, m, t, deadline)
+            if kept:
+                mean = combine([(answers[k].weights, answers[k].n) for k in kept], w=w, round=t)
+                w = mean if optimiser is None else _served(own, optimiser, w, mean)
+            else:
+                door.nobody(t, dropped)
+            own.load_state_dict(w)
+            history.dropped += dropped
+            history.add(_numbers(t, order, S_t, [answers[k] for k in kept], size, perf_counter() - start))
+            history.add(_measured(own, loss, test, watch))
+            if folder is not None:
+                memory = {} if optimiser is None else optimiser.state_dict()
+                disk.write(folder, disk.State(w, memory, history), settings)
+            bar(history)
+    return FederatedResult(w, history)
+
+
+def survivors(
+    answers: Mapping[int, Answer],
+    clients: Sequence[Client],
+    w: Mapping[str, np.ndarray],
+    m: int,
+    round: int,
+    deadline: float | None = None,
+) -> tuple[list[int], list[Dropped]]:
+    """The clients whose answers count, at most m of them in rising order, and why the others' do not.
+
+    Of more than m sound answers the first to come count, by their delays, and among equals by the clients' numbers.
+    Source: fedavg:client-availability
+    """
+    sound, dropped = [], []
+    for k, answer in answers.items():
+        reason = refused(answer, w, len(clients[k]))
+        if reason is None and deadline is not None and answer.delay > deadline:
+            reason = f"late: after {answer.delay:g} seconds, the deadline is {deadline:g}"
+        if reason is None:
+            sound.append(k)
+        else:
+            dropped.append(Dropped(round, clients[k].id, reason))
+    first = sorted(sound, key=lambda k: (answers[k].delay, k))
+    dropped += [Dropped(round, clients[k].id, "not needed: enough came before it") for k in sorted(first[m:])]
+    return sorted(first[:m]), dropped
+
+
+def _served(own: Module, optimiser: Optimiser, w: Mapping, mean: Mapping) -> dict[str, np.ndarray]:
+    """A step of the server's optimiser from w, with w minus the mean for a gradient; buffers become the mean."""
+    own.load_state_dict({path: mean[path] if path not in own.parameters() else a for path, a in w.items()})
+    for path, p in own.parameters().items():
+        p.grad = w[path] - mean[path]
+    optimiser.step()
+    optimiser.zero_grad()
+    return own.state_dict()
+
+
+def _numbers(t: int, order: Order, S_t: Any, kept: list[Answer], size: int, seconds: float) -> dict[str, float]:
+    examples = sum(a.n for a in kept)
+    return {
+        "round": t,
+        "lr": order.lr,
+        "selected": len(S_t),
+        "returned": len(kept),
+        "lost": len(S_t) - len(kept),
+        "examples": examples,
+        "steps": sum(a.steps for a in kept),
+        "bytes_down": size * len(S_t),
+        "bytes_up": size * len(kept),
+        "seconds": seconds,
+        "loss": sum(a.loss * a.n for a in kept) / examples if kept else float("nan"),
+    }
+
+
+def _measured(own: Module, loss: Loss, test: Pair | None, watch: Mapping | None) -> dict[str, float]:
+    """What the round's model is like."""
+    found = {}
+    if test is not None:
+        value, accuracy = evaluate(own, loss, *test)
+        found = {"accuracy": float("nan") if accuracy is None else accuracy, "test_loss": value}
+    return found | {name: float(function(own)) for name, function in (watch or {}).items()}
+
+
+def _reached(history: History, target: float | None) -> bool:
+    return target is not None and len(history) > 0 and max(history.columns["accuracy"]) >= target
+
+
+@contextmanager
+def _bar(shown: bool, rounds: int, history: History) -> Iterator[Callable[[History], None]]:
+    """A function to tell of a round that is done; it moves a bar if one is to be shown."""
+    if not shown:
+        yield lambda history: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=rounds, initial=len(history), desc="fedavg", unit="round") as bar:
+
+        def done(history: History) -> None:
+            bar.update()
+            if accuracies := history.columns.get("accuracy"):
+                bar.set_postfix(accuracy=f"{accuracies[-1]:.4f}", refresh=False)
+
+        yield done
