@@ -19,7 +19,7 @@ __all__ = ["NoRule", "Tensor", "__version__", "backend", "grad", "load", "no_gra
 
 # imported at first use: `import minidl` stays light
 _LATER = {
-    "bayes", "data", "draw", "explain", "losses", "metrics", "mixture", "nn", "optim", "report", "threads", "train",
+    "bayes", "data", "draw", "explain", "federated", "losses", "metrics", "mixture", "nn", "optim", "report", "threads", "train",
     "train_sequences",
 }  # fmt: skip
 
