@@ -19,8 +19,8 @@ __all__ = ["NoRule", "Tensor", "__version__", "backend", "grad", "load", "no_gra
 
 # imported at first use: `import minidl` stays light
 _LATER = {
-    "bayes", "data", "draw", "explain", "federated", "losses", "metrics", "mixture", "nn", "optim", "report", "threads", "train",
-    "train_sequences",
+    "bayes", "data", "draw", "explain", "federated", "losses", "metrics", "mixture", "nn", "optim", "report",
+    "threads", "train", "train_sequences",
 }  # fmt: skip
 
 
