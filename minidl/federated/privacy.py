@@ -101,4 +101,4 @@ def secure_average(
         return decode(np.sum(messages, 0, dtype=np.uint64), bits)
 
     m_t = total([float(n) for _, n in answers])
-    return {path: (total([a[path] * float(n) for a, n in answers]) / m_t).astype(w[path].dtype) for path in w}
+    return {path: (total([a[path].astype(float) * n for a, n in answers]) / m_t).astype(w[path].dtype) for path in w}

@@ -303,7 +303,7 @@ def test_clients_of_a_worker_that_is_gone_are_named_and_the_round_goes_on():
 def test_work_that_cannot_be_sent_is_said_at_once(tmp_path):
     update = lambda model, client, k, order: None  # noqa: E731
     with pool("fork") as executor:
-        with pytest.raises(RuntimeError, match="work does not get to the workers of executor .*pickle.*able to import"):
+        with pytest.raises(RuntimeError, match="work does not get to the workers of executor .*able to import"):
             run(executor, update=update)
 
     class Elsewhere(Here):
