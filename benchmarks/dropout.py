@@ -8,6 +8,7 @@ import numpy as np
 
 from minidl import nn
 from minidl.bayes import mc_predict
+from minidl.federated.models import mnist_2nn
 
 from . import models, peers
 from .timing import Case
@@ -18,9 +19,9 @@ BAR = 0.5
 def cases(smoke: bool) -> list[Case]:
     """One case: 100 passes of 1000 inputs."""
     torch = peers.find("torch")
-    n, T, width = (20, 3, 16) if smoke else (1000, 100, 200)
+    n, T = (20, 3) if smoke else (1000, 100)
     x = np.random.default_rng(0).random((n, 784), dtype=np.float32)
-    first, act1, second, act2, third = models.two_nn(width)
+    first, act1, second, act2, third = mnist_2nn()
     model = nn.Sequential(first, act1, nn.Dropout(0.5), second, act2, nn.Dropout(0.5), third)
 
     def ours():

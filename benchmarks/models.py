@@ -9,13 +9,6 @@ import numpy as np
 from minidl import nn
 
 
-def two_nn(width: int = 200) -> nn.Sequential:
-    """The 2NN of federated averaging: 784-200-200-10."""
-    return nn.Sequential(
-        nn.Dense(784, width, rng=0), nn.ReLU(), nn.Dense(width, width, rng=1), nn.ReLU(), nn.Dense(width, 10, rng=2)
-    )
-
-
 def cnn(channels: tuple[int, int] = (32, 64), hidden: int = 512, average: bool = False) -> nn.Sequential:
     """The MNIST network of federated averaging: two 5 x 5 convolutions with pooling, 1,663,370 parameters.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import losses, optim
+from minidl.federated.models import mnist_2nn
 
 from . import models, peers
 from .timing import Case
@@ -20,7 +21,7 @@ def cases(smoke: bool) -> list[Case]:
 def _case(torch, name, batch, bar, smoke):
     rng = np.random.default_rng(0)
     if name == "2NN":
-        model, x = models.two_nn(8 if smoke else 200), rng.random((batch, 784), dtype=np.float32)
+        model, x = mnist_2nn(), rng.random((batch, 784), dtype=np.float32)
     else:
         model = models.cnn(*((2, 2), 4) if smoke else ((32, 64), 512))
         x = rng.random((batch, 1, 28, 28), dtype=np.float32)

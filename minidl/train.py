@@ -78,8 +78,8 @@ def fit(
     """
     check_numbers("fit", epochs=(epochs, 0), batch_size=(batch_size, 1), seed=(seed, 0))
     check_optimiser("fit", model, optimiser)
-    x, y = _checked(model, data, "data")
-    held_out = None if validation is None else _checked(model, validation, "validation")
+    x, y = checked("fit", model, data, "data")
+    held_out = None if validation is None else checked("fit", model, validation, "validation")
     configuration = configured(model, loss, optimiser, seed) | {
         "batch_size": int(batch_size),
         "data": fingerprint(data),
@@ -236,21 +236,23 @@ def check_optimiser(caller: str, model: Module, optimiser: Any) -> None:
         )
 
 
-def _checked(model: Module, data: Any, name: str) -> tuple[Any, Any]:
-    """The arrays where the model is, in its dtype if they are floating point."""
+def checked(caller: str, model: Module, data: Any, name: str) -> tuple[Any, Any]:
+    """The arrays of a pair (x, y) where the model is, in its dtype if they are floating point. name: what they are."""
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"fit: {name} must be a pair of arrays (x, y), got {type(data).__name__}")
+        raise TypeError(f"{caller}: {name} must be a pair of arrays (x, y), got {type(data).__name__}")
     like = next(iter(model.parameters().values())).data
     m, arrays = backend.xp(like), []
     for part, values in zip("xy", data):
         if not backend.is_array(values) or values.ndim == 0 or values.dtype.kind not in "fiu":
-            raise TypeError(f"fit: {part} of {name} must be an array of numbers, got {_described(values)}")
+            raise TypeError(f"{caller}: {part} of {name} must be an array of numbers, got {_described(values)}")
         if values.dtype.kind == "f" and not backend.xp(values).isfinite(values).all():
-            raise ValueError(f"fit: {part} of {name} holds NaN or infinite values")
+            raise ValueError(f"{caller}: {part} of {name} holds NaN or infinite values")
         values = values if backend.xp(values) is m else m.asarray(backend.to_numpy(values))
         arrays.append(values.astype(like.dtype, copy=False) if values.dtype.kind == "f" else values)
     if len(arrays[0]) != len(arrays[1]) or not len(arrays[0]):
-        raise ValueError(f"fit: x and y of {name} need the same number of rows, got {len(arrays[0])}, {len(arrays[1])}")
+        raise ValueError(
+            f"{caller}: x and y of {name} need the same number of rows, got {len(arrays[0])}, {len(arrays[1])}"
+        )
     return arrays[0], arrays[1]
 
 

@@ -54,15 +54,6 @@ def folder(root: str | os.PathLike[str] | None = None) -> Path:
     return found
 
 
-def missing() -> str | None:
-    """None if all six files are there, else a sentence that says what to do."""
-    try:
-        folder()
-    except DataError as error:
-        return str(error)
-    return None
-
-
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one file: records of a label and the pixels, colour after colour, row after row."""
     raw = np.fromfile(path, np.uint8)

@@ -75,14 +75,5 @@ def find(root: str | os.PathLike[str] | None = None) -> Path:
     return path
 
 
-def missing() -> str | None:
-    """None if the record can be read, else a sentence that says what to do."""
-    try:
-        find()
-    except DataError as error:
-        return str(error)
-    return None
-
-
 def _other(path: Path, came: str) -> DataError:
     return DataError(path, came, "monthly means from 300 to 600 ppm, from 1958-03 on without a gap", "save it again")

@@ -108,12 +108,3 @@ def find(root: str | os.PathLike[str] | None = None) -> Path:
             return path
     where = Path("shakespeare", NAME) if folder is None else folder / NAME
     raise DataError(where, "there is no such file", "the plays' lines as a table, " + ", ".join(COLUMNS), ORIGIN)
-
-
-def missing() -> str | None:
-    """None if the plays can be read, else a sentence that says what to do."""
-    try:
-        find()
-    except DataError as error:
-        return str(error)
-    return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import cifar, co2, embedded, original, plays, regressions
 from .download import cache_path
+from .errors import DataError
 
 __all__ = ["DATASETS", "DataSet", "cache_path", "describe", "fetch", "missing", "names"]
 
@@ -30,6 +31,19 @@ class DataSet:
 def _embedded_folder() -> Path:
     embedded.digits()  # raises if the installation is damaged
     return embedded.FILE.parent
+
+
+def _said(find: Callable[[], Path]) -> Callable[[], str | None]:
+    """What to do, as the error of a search says it; None if the search finds what it looks for."""
+
+    def missing() -> str | None:
+        try:
+            find()
+        except DataError as error:
+            return str(error)
+        return None
+
+    return missing
 
 
 DATASETS: dict[str, DataSet] = {
@@ -59,21 +73,21 @@ DATASETS: dict[str, DataSet] = {
         licence="public domain, as NOAA and the origin state",
         size_bytes=37378,
         fetch=lambda: co2.find().parent,
-        missing=co2.missing,
+        missing=_said(co2.find),
     ),
     "plays": DataSet(
         description="the 37 plays of Shakespeare, 107,734 spoken lines (a file of your own)",
         licence="public domain, as the origin states",
         size_bytes=2197941,
         fetch=lambda: plays.find().parent,
-        missing=plays.missing,
+        missing=_said(plays.find),
     ),
     "cifar10": DataSet(
         description="60,000 colour images of ten classes, 32x32 pixels, in six binary files (files of your own)",
         licence="none is stated",
         size_bytes=6 * 30730000,
         fetch=cifar.folder,
-        missing=cifar.missing,
+        missing=_said(cifar.folder),
     ),
 }
 

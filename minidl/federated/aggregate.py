@@ -31,12 +31,12 @@ def select(K: int, m: int, seed: int, round: int) -> np.ndarray:
     return np.sort(stream(seed, SELECT, round).choice(K, m, replace=False))
 
 
-def average(answers: Sequence[tuple[Weights, int]], **_: Any) -> dict[str, np.ndarray]:
+def average(answers: Sequence[tuple[Weights, int]], w: Any = None, round: Any = None) -> dict[str, np.ndarray]:
     """The mean of the clients' weights, by their numbers of examples: sum_k n_k / m_t w_k with m_t = sum_k n_k.
 
     answers: (w_k, n_k) of those who answered, in the order in which they are summed. Sums run in float64; the result
-    has the dtypes of the weights. m_t counts the clients of this round alone: with n, all examples of all clients, in
-    its place the model would shrink towards 0.
+    has the dtypes of the weights. w, round: every way of combining is told them; here they are not needed. m_t counts
+    the clients of this round alone: with n, all examples of all clients, in its place the model would shrink towards 0.
     Source: fedavg:alg1, fedavg:eq1
     """
     m_t = sum(n for _, n in answers)

@@ -83,7 +83,7 @@ def fedavg(
     Erratum: fedavg, algorithm 1, line m <- max(C K, 1): printed without rounding; here rounded to the nearest.
     Source: fedavg:alg1, fedavg:lr-decay, fedavg:client-availability
     """
-    clients = door.checked(model, clients, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
+    clients, test = door.checked(model, clients, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
     K, m = len(clients), clients_a_round(C, len(clients))
     asked = min(K, round(m * (1 + extra)))
     own, w = deepcopy(model), model.state_dict()
@@ -116,7 +116,7 @@ def fedavg(
             own.load_state_dict(w)
             history.dropped += dropped
             history.add(_numbers(t, order, S_t, [answers[k] for k in kept], size, perf_counter() - start))
-            history.add(_measured(own, loss, test, watch))
+            history.add(measured(own, loss, test, watch))
             if folder is not None:
                 memory = {} if optimiser is None else optimiser.state_dict()
                 disk.write(folder, disk.State(w, memory, history), settings)
@@ -153,8 +153,9 @@ def survivors(
 
 def _served(own: Module, optimiser: Optimiser, w: Mapping, mean: Mapping) -> dict[str, np.ndarray]:
     """A step of the server's optimiser from w, with w minus the mean for a gradient; buffers become the mean."""
-    own.load_state_dict({path: mean[path] if path not in own.parameters() else a for path, a in w.items()})
-    for path, p in own.parameters().items():
+    parameters = own.parameters()
+    own.load_state_dict({path: a if path in parameters else mean[path] for path, a in w.items()})
+    for path, p in parameters.items():
         p.grad = w[path] - mean[path]
     optimiser.step()
     optimiser.zero_grad()
@@ -178,7 +179,7 @@ def _numbers(t: int, order: Order, S_t: Any, kept: list[Answer], size: int, seco
     }
 
 
-def _measured(own: Module, loss: Loss, test: Pair | None, watch: Mapping | None) -> dict[str, float]:
+def measured(own: Module, loss: Loss, test: Pair | None, watch: Mapping | None = None) -> dict[str, float]:
     """What the round's model is like."""
     found = {}
     if test is not None:

@@ -17,8 +17,9 @@ from ..optim import SGD
 from ..randomness import stream
 from ..tape import touch
 from ..train import evaluate
+from . import door
 from .aggregate import average, clients_a_round, select
-from .averaging import FederatedResult, Pair
+from .averaging import FederatedResult, Pair, measured
 from .client import BATCHES, NOISE, Client, Loss, Order, client_update
 from .history import History
 
@@ -32,11 +33,12 @@ def fedsgd(
     """FederatedSGD: each client sends the gradient of its loss, the server takes one step with their mean.
 
     w <- w - eta sum_k n_k / m_t g_k with g_k the gradient over all examples of client k. It is `fedavg` with E = 1 and
-    B = None, up to rounding. Arguments as for `fedavg`; the model is not changed.
+    B = None, up to rounding. Arguments and errors as for `fedavg`; the model is not changed.
     Over the choice of clients the mean of the steps is that of all examples if the n_k are equal; if not, it leans
     towards clients with few examples.
     Source: fedavg:fedsgd, fedavg:sampling-expectation
     """
+    clients, test = door.checked(model, clients, rounds, C, 1, None, lr, seed, decay, None, test)
     own, history = deepcopy(model), History()
     parameters = own.parameters()
     with blas.one_thread():
@@ -54,7 +56,7 @@ def fedsgd(
                 p.data -= (lr * decay**t * mean[path]).astype(p.dtype)
             touch(parameters.values())
             history.add({"round": t, "lr": lr * decay**t, "selected": len(S_t), "examples": m_t, "loss": total})
-            history.add(_tested(own, loss, test))
+            history.add(measured(own, loss, test))
     return FederatedResult(own.state_dict(), history)
 
 
@@ -77,9 +79,10 @@ def one_shot(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Every client trains for E passes from the same weights, and their models are averaged once: {path: array}.
 
-    One end of the family; at the other, `fedsgd` averages after every step. Arguments as for `fedavg`.
+    One end of the family; at the other, `fedsgd` averages after every step. Arguments and errors as for `fedavg`.
     Source: fedavg:one-shot
     """
+    clients, _ = door.checked(model, clients, 1, 1.0, E, B, lr, seed, 1.0)
     w, own, answers = model.state_dict(), deepcopy(model), []
     with blas.one_thread():
         for k, client in enumerate(clients):
@@ -110,15 +113,8 @@ def sequential_sgd(
             descent.step()
             if (step + 1) % every == 0:
                 history.add({"round": step, "lr": rate, "selected": 1, "examples": B, "loss": value.item()})
-                history.add(_tested(own, loss, test))
+                history.add(measured(own, loss, test))
     return FederatedResult(own.state_dict(), history)
-
-
-def _tested(model: Module, loss: Loss, test: Pair | None) -> dict[str, float]:
-    if test is None:
-        return {}
-    value, accuracy = evaluate(model, loss, *test)
-    return {"accuracy": float("nan") if accuracy is None else accuracy, "test_loss": value}
 
 
 def along_the_line(

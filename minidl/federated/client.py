@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import isfinite
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -117,8 +117,3 @@ def updates_per_round(sizes: Any, E: int, B: int | None) -> float:
     Source: fedavg:updates-per-round
     """
     return float(E if B is None else E * np.mean(sizes) / B)
-
-
-def steps_of(n: int, E: int, B: int | None) -> int:
-    """How many steps a client of n examples takes in a round."""
-    return E if B is None else E * ceil(n / B)

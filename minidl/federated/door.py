@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from numbers import Integral, Real
@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from .. import train
 from ..nn.module import Module
 from .client import Client
 from .history import Dropped
 
 
 def checked(
-    model: Any, clients: Any, rounds: Any, C: Any, E: Any, B: Any, lr: Any, seed: Any, decay: Any, target: Any,
-    test: Any, extra: Any, deadline: Any,
-) -> list[Client]:  # fmt: skip
-    """The clients, their floating-point examples in the model's dtype."""
+    model: Any, clients: Any, rounds: Any, C: Any, E: Any, B: Any, lr: Any, seed: Any, decay: Any, target: Any = None,
+    test: Any = None, extra: Any = 0.0, deadline: Any = None,
+) -> tuple[list[Client], Any]:  # fmt: skip
+    """The clients and the test set, floating-point examples in the model's dtype."""
     check_settings(model, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
-    return _clients(model, clients)
+    return _clients(model, clients), None if test is None else train.checked("fedavg", model, test, "test")
 
 
 def check_settings(
@@ -57,30 +58,17 @@ def check_settings(
 
 def _clients(model: Module, clients: Any) -> list[Client]:
     if not isinstance(clients, Sequence) or not clients:
-        raise ValueError(f"fedavg: clients must be a list of at least one Client, got {_described(clients)}")
-    dtype, seen, found = next(iter(model.parameters().values())).dtype, set(), []
+        raise ValueError(f"fedavg: clients must be a list of at least one Client, got {type(clients).__name__}")
+    seen, found = set(), []
     for client in clients:
         if not isinstance(client, Client):
             raise TypeError(f"fedavg: clients must hold Clients, got {type(client).__name__}")
         if client.id in seen:
             raise ValueError(f"fedavg: two clients have the id {client.id!r}")
         seen.add(client.id)
-        arrays = []
-        for name in "xy":
-            a = getattr(client, name)
-            if not isinstance(a, np.ndarray) or a.ndim == 0 or a.dtype.kind not in "fiu":
-                raise TypeError(f"fedavg: {name} of client {client.id!r} must be a NumPy array of numbers, got "
-                                f"{_described(a)}")  # fmt: skip
-            if a.dtype.kind == "f" and not np.isfinite(a).all():
-                raise ValueError(f"fedavg: {name} of client {client.id!r} holds NaN or infinite values")
-            arrays.append(a.astype(dtype, copy=False) if a.dtype.kind == "f" else a)
-        if len(arrays[0]) != len(arrays[1]):
-            raise ValueError(
-                f"fedavg: x and y of client {client.id!r} need the same number of rows, got {len(arrays[0])} and "
-                f"{len(arrays[1])}"
-            )
-        if not len(arrays[0]):
+        if hasattr(client.x, "__len__") and not len(client.x):
             raise ValueError(f"fedavg: client {client.id!r} has no examples; leave it out")
+        arrays = train.checked("fedavg", model, (client.x, client.y), f"client {client.id!r}")
         found.append(Client(client.id, *arrays))
     return found
 
@@ -104,10 +92,10 @@ def settings(model: Module, clients: Sequence[Client], test: Any, **given: Any) 
     """What must be the same for a run to go on, as JSON: {name: value}. Rounds and target are not among it."""
     return {
         "model": repr(model),
-        "start": _fingerprint(model.state_dict().values()),
+        "start": _digest(model.state_dict().values()),
         "clients": len(clients),
-        "data": _fingerprint(a for c in clients for a in (c.x, c.y)),
-        "test": None if test is None else _fingerprint(test),
+        "data": _digest(a for c in clients for a in (c.x, c.y)),
+        "test": None if test is None else _digest(test),
     } | {name: _json(value) for name, value in given.items()}
 
 
@@ -135,19 +123,10 @@ def _json(value: Any) -> Any:
     return repr(value)
 
 
-def _fingerprint(arrays: Any) -> str:
-    """A checksum of the arrays' bytes, shapes and types."""
-    crc = 0
-    for a in arrays:
-        a = np.ascontiguousarray(a)
-        crc = zlib.crc32(f"{a.dtype} {a.shape}".encode(), crc)
-        crc = zlib.crc32(a.data.cast("B") if a.size else b"", crc)
-    return f"{crc:08x}"
+def _digest(arrays: Iterable[Any]) -> str:
+    """One checksum of the fingerprints of many arrays."""
+    return f"{zlib.crc32(repr(train.fingerprint(arrays)).encode()):08x}"
 
 
 def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-
-
-def _described(value: Any) -> str:
-    return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

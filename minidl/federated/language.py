@@ -39,10 +39,16 @@ def lines_as_rows(lines: Sequence[str], vocabulary: Any) -> tuple[np.ndarray, np
     Source: fedavg:char-lstm
     """
     marks = {"marks": True} if hasattr(vocabulary, "start") else {}
-    x, y, lengths = padded([vocabulary.encode(line, **marks) for line in lines])
-    y[np.arange(y.shape[1]) >= lengths[:, None]] = NOTHING
+    x, y = _next([vocabulary.encode(line, **marks) for line in lines])
     small = np.int16 if len(vocabulary) < 2**15 else np.int32
     return x.astype(small), y.astype(small)
+
+
+def _next(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ids and what comes next at each place, NOTHING behind the end of a row."""
+    x, y, lengths = padded(sequences)
+    y[np.arange(y.shape[1]) >= lengths[:, None]] = NOTHING
+    return x, y
 
 
 def by_speaker(
@@ -121,8 +127,7 @@ def by_author(
 
     def rows(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         windows = [ids[i : i + unroll + 1] for i in range(0, len(ids) - 1, unroll)]
-        x, y, lengths = padded(windows)
-        y[np.arange(y.shape[1]) >= lengths[:, None]] = NOTHING
+        x, y = _next(windows)
         return np.pad(x, ((0, 0), (0, unroll - x.shape[1]))), np.pad(
             y, ((0, 0), (0, unroll - y.shape[1])), constant_values=NOTHING
         )

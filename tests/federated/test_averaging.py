@@ -243,6 +243,25 @@ def test_the_model_passed_in_stays_as_it_is_and_buffers_are_averaged():
         np.testing.assert_allclose(served.weights[path], result.weights[path], atol=1e-6)
 
 
+def test_the_history_is_a_table_and_a_curve(tmp_path):
+    history = run(fleet([6, 8]), test=examples(20)).history
+    history.to_csv(tmp_path / "history.csv")
+    names, *lines = (line.split(",") for line in (tmp_path / "history.csv").read_text().splitlines())
+    np.testing.assert_array_equal([float(line[names.index("accuracy")]) for line in lines], history["accuracy"])
+    assert names == list(history.columns) and len(lines) == 3
+    (line,) = history.plot("test_loss").lines
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(line.get_ydata(), history["test_loss"])
+    with pytest.raises(KeyError, match="there is no column 'speed'; there are round, lr"):
+        history["speed"]
+
+
+def test_a_test_set_in_another_precision_is_measured_in_the_models():
+    x, y = examples(20)
+    one, other = (run(fleet([6, 8]), test=(x.astype(dtype), y)) for dtype in (np.float32, np.float64))
+    np.testing.assert_array_equal(one.history["test_loss"], other.history["test_loss"])
+
+
 def test_what_is_watched_is_in_the_history():
     history = run(fleet([6, 8]), watch={"size": lambda model: abs(model[0].W.data).sum()}).history
     assert (np.diff(history["size"]) != 0).any()

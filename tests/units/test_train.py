@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import standin  # noqa: F401 - makes the stand-in backend known
+from support.training import assert_same_bits
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from minidl import Tensor, losses, nn, ops, optim, train
@@ -30,13 +31,6 @@ def run(checkpoint=None, loss=losses.cross_entropy, epochs=5, model=None, lr=0.0
     arguments = dict(data=(X, Y), batch_size=16, seed=3, validation=(X[:20], Y[:20]), progress=False) | changes
     history = train.fit(model, loss, epochs=epochs, optimiser=optimiser, checkpoint=checkpoint, **arguments)
     return model, optimiser, history
-
-
-def assert_same_bits(a, b):
-    for one, two in zip(a[:2], b[:2], strict=True):
-        one, two = one.state_dict(), two.state_dict()
-        assert one.keys() == two.keys() and all((one[k] == two[k]).all() for k in one)
-    assert a[2] == b[2]
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from support import standin  # noqa: F401 - makes the stand-in backend known
+from support.training import assert_same_bits
 
 from minidl import backend, grad, losses, nn, optim, train
 from minidl.data.text import streams
@@ -28,13 +29,6 @@ def run(checkpoint=None, loss=losses.cross_entropy, epochs=3, model=None, text=T
     arguments = dict(seed=3, validation=HELD_OUT, progress=False) | changes
     history = fit_sequences(model, loss, text, epochs, optimiser, checkpoint=checkpoint, **arguments)
     return model, optimiser, history
-
-
-def assert_same_bits(a, b):
-    for one, two in zip(a[:2], b[:2], strict=True):
-        one, two = one.state_dict(), two.state_dict()
-        assert one.keys() == two.keys() and all((one[k] == two[k]).all() for k in one)
-    assert a[2] == b[2]
 
 
 @pytest.fixture(scope="module")
