@@ -37,7 +37,7 @@ def grid(centre: float, points: int = 5, parts: int = 3) -> list[float]:
     """Learning rates around a centre, each 10^(1/parts) times the one before.
 
     points: how many, an odd number. parts: 3 or 6 in the text.
-    Erratum: fedavg, section 3: printed "resolution 10^-3 or 10^-6"; right: 10^(1/3) or 10^(1/6), fractions that the scan lost.
+    Erratum: fedavg, section 3: printed "resolution 10^-3 or 10^-6"; right: 10^(1/3) or 10^(1/6).
     Source: fedavg:rounds-to-target
     """
     if points < 1 or points % 2 == 0:
