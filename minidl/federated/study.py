@@ -39,39 +39,50 @@ class BestRate(NamedTuple):
 
 def at_best_rate(
     model: Module, clients: Sequence[Client], *, target: float, rates: Sequence[float], rounds: int, test: Pair,
-    folder: str | os.PathLike | None = None, parts: int = 3, furthest: int = 6, **settings: Any,
+    folder: str | os.PathLike | None = None, known: Mapping[float, History] | None = None,
+    ended: Callable[[float, History], None] | None = None, parts: int = 3, furthest: int = 6, **settings: Any,
 ) -> BestRate:  # fmt: skip
     """Rounds of `fedavg` to a target accuracy on test, at the learning rate of a grid that takes the fewest.
 
     rates, parts, furthest: the grid and how it grows, as for `tune`. rounds: at most so many a rate. settings: what
     else `fedavg` takes. folder: where each rate keeps its checkpoint, so that a study goes on where it was.
+    known: histories of rates that an earlier study of the same settings has run; they are not run again. ended(lr,
+    history): called when a rate is done.
     Rates are tried from the middle of the grid outwards, and none goes on for longer than the best so far has taken:
     it could not become the best. As in the text, the rate is chosen on the test set.
     Raises what `fedavg` and `tune` raise.
     Source: fedavg:rounds-to-target
     """
     histories: dict[float, History] = {}
+    earlier = {_name(lr): history for lr, history in (known or {}).items()}
     enough = rounds
 
     def run(lr: float) -> Any:
         nonlocal enough
         checkpoint = None
         if folder is not None:
-            checkpoint = Path(folder) / f"lr-{lr:.4g}"
+            checkpoint = Path(folder) / _name(lr)
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "fedavg: nobody's answer counts")  # a rate that is far too large
-            found = fedavg(
-                model, clients, lr=lr, rounds=enough, target=target, test=test, checkpoint=checkpoint, **settings
-            )
-        histories[lr] = found.history
-        curve = found.history["accuracy"]
+        if (history := earlier.get(_name(lr))) is None:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "fedavg: nobody's answer counts")  # a rate that is far too large
+                history = fedavg(
+                    model, clients, lr=lr, rounds=enough, target=target, test=test, checkpoint=checkpoint, **settings
+                ).history
+            if ended is not None:
+                ended(lr, history)
+        histories[lr] = history
+        curve = history["accuracy"]
         if isfinite(needed := rounds_to(curve, target)):
             enough = min(enough, ceil(needed))
         return curve
 
     tuned = tune(run, target, rates, parts, furthest)
     return BestRate(*tuned, histories[tuned.lr])
+
+
+def _name(lr: float) -> str:
+    return f"lr-{lr:.4g}"  # a rate of a grid that was made anew differs in its last bits
 
 
 class Seconds(NamedTuple):

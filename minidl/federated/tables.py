@@ -1,0 +1,258 @@
+"""The text's tables of rounds on MNIST, and the runs behind them. A cell is one number of a table.
+
+    python -m minidl.federated.tables --list                     the cells, the paper's rounds, what is on file
+    python -m minidl.federated.tables '2NN-IID-*' --folder DIR   run some of them, the cheapest first
+
+Each cell has a file of its own in the folder, so several processes and machines can share the work. A killed run goes
+on where it was. What is on file is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from math import inf, isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import losses
+from ..nn.module import Module
+from ..report.run import versions
+from ..report.store import write_json
+from ..train import evaluate
+from .averaging import fedavg
+from .client import Client
+from .history import History
+from .models import mnist_2nn, mnist_cnn
+from .partition import clients_of, iid, shards
+from .study import at_best_rate, measure_seconds
+from .targets import best_so_far, grid, rounds_to
+
+__all__ = ["PRINTED", "TARGETS", "Cell", "Measured", "cells_of", "read_cell", "run_cell"]
+
+SPLITS = "IID", "non-IID"
+TARGETS = {"2NN": 0.97, "CNN": 0.99}
+
+
+class Cell(NamedTuple):
+    """A setting of the tables: the network, 2NN or CNN; the partition, IID or non-IID; C, E and B of algorithm 1."""
+
+    net: str
+    split: str
+    C: float
+    E: int
+    B: int | None
+
+    @property
+    def name(self) -> str:
+        """The cell in one word, which is also its file's name."""
+        return f"{self.net}-{self.split}-C{self.C:g}-E{self.E}-B{self.B or 'inf'}"
+
+
+# {C: rounds for IID B = inf, IID B = 10, non-IID B = inf, non-IID B = 10}; inf: a dash, the target was not reached
+TABLE1 = {
+    ("2NN", 1): {0.0: (1455, 316, 4278, 3275), 0.1: (1474, 87, 1796, 664), 0.2: (1658, 77, 1528, 619),
+                 0.5: (inf, 75, inf, 443), 1.0: (inf, 70, inf, 380)},
+    ("CNN", 5): {0.0: (387, 50, 1181, 956), 0.1: (339, 18, 1100, 206), 0.2: (337, 18, 978, 200),
+                 0.5: (164, 18, 1067, 261), 1.0: (246, 16, inf, 97)},
+}  # fmt: skip
+# {(E, B): rounds for IID, non-IID}, C = 0.1
+TABLE2 = {
+    (1, None): (626, 483), (5, None): (179, 1000), (1, 50): (65, 600), (20, None): (234, 672), (1, 10): (34, 350),
+    (5, 50): (29, 334), (20, 50): (32, 426), (5, 10): (20, 229), (20, 10): (18, 173),
+}  # fmt: skip
+TABLE4 = {
+    (1, None): (1468, 1817), (10, None): (156, 1100), (1, 50): (144, 1183), (20, None): (92, 957), (1, 10): (92, 831),
+    (10, 50): (45, 881), (20, 50): (39, 835), (10, 10): (34, 497), (20, 10): (32, 738),
+}  # fmt: skip
+
+
+def cells_of(table: int) -> dict[Cell, float]:
+    """The cells of table 1, 2 (its CNN) or 4, with the rounds that the paper prints; inf for a dash.
+
+    Erratum: fedavg, table 1: the scan has rows of table 2 in its place; right: the rounds of the published text.
+    Erratum: fedavg, table 4, second row: printed B = 8; right: B = inf, for its u is 10.
+    Source: fedavg:table1, fedavg:table2, fedavg:table4
+    """
+    if table == 1:
+        return {
+            Cell(net, split, C, E, B): rounds
+            for (net, E), by_fraction in TABLE1.items()
+            for C, four in by_fraction.items()
+            for (split, B), rounds in zip([(s, B) for s in SPLITS for B in (None, 10)], four, strict=True)
+        }
+    net, by_work = {2: ("CNN", TABLE2), 4: ("2NN", TABLE4)}[table]
+    return {
+        Cell(net, split, 0.1, E, B): rounds
+        for (E, B), pair in by_work.items()
+        for split, rounds in zip(SPLITS, pair, strict=True)
+    }
+
+
+# tables 1 and 4 share two cells, tables 1 and 2 four: the larger number is the limit to run for
+PRINTED: dict[Cell, float] = {}
+for _cells in (cells_of(1), cells_of(2), cells_of(4)):
+    PRINTED |= {cell: max(rounds, PRINTED.get(cell, 0)) for cell, rounds in _cells.items()}
+
+# exponents k of the rates 10^(k/3) to begin with, by partition and B
+MIDDLES = {"IID": {None: -2, 50: -2, 10: -3}, "non-IID": {None: -2, 50: -3, 10: -4}}
+
+
+class Measured(NamedTuple):
+    """What is on file of a cell: BestRate's values, with how many seconds all its rates took, and with what versions.
+
+    tuned: whether a smaller and a larger rate than the best have been tried.
+    """
+
+    lr: float
+    rounds: float
+    tried: dict[float, float]
+    history: History
+    tuned: bool
+    seconds: float
+    versions: dict[str, str]
+
+
+def read_cell(cell: Cell, *folders: Path) -> Measured | None:
+    """The cell as measured, from the first folder that has it; None if none has. Raises ValueError for a bad file."""
+    for folder in folders:
+        if (path := folder / f"{cell.name}.json").exists():
+            record = _read(path)
+            histories = {float(lr): _unpacked(kept) for lr, kept in record["rates"].items()}
+            tried = {lr: rounds_to(h["accuracy"], record["target"]) for lr, h in sorted(histories.items())}
+            best = min(tried, key=lambda lr: (tried[lr], -best_so_far(histories[lr]["accuracy"])[-1]))
+            tuned = min(tried) < best < max(tried)
+            seconds = sum(kept["seconds"] for kept in record["rates"].values())
+            return Measured(best, tried[best], tried, histories[best], tuned, seconds, record["versions"])
+    return None
+
+
+def run_cell(cell: Cell, folder: Path, *, seed: int = 0, tuned: bool = True, progress: bool = True) -> Measured:
+    """Rounds to the target on MNIST at the best rate of a grid, for at most twice the rounds that the paper prints.
+
+    folder: of the cell's file, and of the state from which a killed run goes on. tuned: False tries the rate in the
+    middle of the grid alone; what it brought is kept for the grid.
+    Raises FileNotFoundError if MNIST is not there, and ValueError for a file of another seed.
+    """
+    path, state = folder / f"{cell.name}.json", folder / "state" / cell.name
+    record = {"cell": cell.name, "target": TARGETS[cell.net], "seed": seed, "versions": versions(), "rates": {}}
+    if path.exists():
+        record = _read(path)
+        if record["seed"] != seed:
+            raise ValueError(f"run_cell: {path} was run with seed {record['seed']}, asked for is {seed}")
+    state.mkdir(parents=True, exist_ok=True)
+
+    def ended(lr: float, history: History) -> None:
+        record["rates"][f"{lr:.4g}"] = _packed(history)
+        write_json(path, record)
+
+    middle = 10 ** (MIDDLES[cell.split][cell.B] / 3)
+    known = {float(lr): _unpacked(kept) for lr, kept in record["rates"].items()}
+    settings = _setting(cell, seed) | {"target": TARGETS[cell.net], "seed": seed, "progress": progress}
+    settings |= {"rounds": int(2 * PRINTED[cell]) if isfinite(PRINTED[cell]) else 2000}
+    if tuned:
+        at_best_rate(**settings, rates=grid(middle, 3), known=known, ended=ended, folder=state)
+    elif f"{middle:.4g}" not in record["rates"]:
+        ended(middle, fedavg(**settings, lr=middle, checkpoint=state / f"lr-{middle:.4g}").history)
+    return read_cell(cell, folder)
+
+
+def _setting(cell: Cell, seed: int) -> dict[str, Any]:
+    """What `fedavg` takes for a cell, beside its rate and rounds."""
+    fleet, test, probe = _mnist(cell.net, cell.split, seed)
+    watch = None
+    if cell.net == "CNN":
+        watch = {"training loss": lambda model: evaluate(model, losses.cross_entropy, *probe)[0]}
+    model = {"2NN": mnist_2nn, "CNN": mnist_cnn}[cell.net](rng=seed)
+    return {"model": model, "clients": fleet, "test": test, "watch": watch, "C": cell.C, "E": cell.E, "B": cell.B}
+
+
+@functools.cache
+def _mnist(net: str, split: str, seed: int) -> tuple[Sequence[Client], tuple[Any, Any], tuple[Any, Any]]:
+    from ..data import mnist
+
+    m = mnist()
+    x, test_x = m.train_images, m.test_images
+    if net == "2NN":
+        x, test_x = x.reshape(len(x), -1), test_x.reshape(len(test_x), -1)
+    parts = iid(len(x), 100, seed) if split == "IID" else shards(m.train_labels, 100, seed)
+    some = np.random.default_rng(seed).permutation(len(x))[:5000]
+    return clients_of(x, m.train_labels, parts), (test_x, m.test_labels), (x[some], m.train_labels[some])
+
+
+def hours(cells: Sequence[Cell], seed: int = 0) -> dict[Cell, float]:
+    """How long each would take here, at one rate, if it took as many rounds as the paper prints; measured, roughly."""
+    clocks = {}
+    for cell in cells:
+        if (key := (cell.net, cell.B)) not in clocks:
+            settings = _setting(cell, seed)
+            few = {name: settings[name] for name in ("model", "clients", "test")}
+            clocks[key] = [measure_seconds(**few, B=cell.B) for _ in range(2)][1]
+    return {c: PRINTED[c] * clocks[c.net, c.B].a_round(c.C, c.E) / 3600 for c in cells}
+
+
+def _packed(history: History) -> dict[str, Any]:
+    """A history as JSON that stays small: columns that never change as one number, seconds as their sum."""
+    columns = {name: values for name, values in history.columns.items() if name not in ("round", "seconds")}
+    shown = {name: columns.pop(name) for name in ("accuracy", "training loss") if name in columns}
+    constant = {name: values[0] for name, values in columns.items() if len(set(values)) == 1}
+    curves = {name: [float(f"{v:.6g}") if isfinite(v) else None for v in values] for name, values in shown.items()}
+    return {"rounds run": len(history), "seconds": round(sum(history.columns["seconds"]), 1), **constant, **curves}
+
+
+def _unpacked(kept: Mapping[str, Any]) -> History:
+    n, columns = kept["rounds run"], {}
+    for name, values in kept.items():
+        if name not in ("rounds run", "seconds"):
+            columns[name] = [np.nan if v is None else v for v in values] if isinstance(values, list) else [values] * n
+    return History({"round": list(range(n)), **columns})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["rates"], record["target"], record["seed"], record["versions"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"tables: {path} is no file of a cell ({error}); delete it, and the cell is run again") from error
+    return record
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m minidl.federated.tables", description=__doc__.splitlines()[0])
+    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="cells by name, * for any letters (default: all)")
+    parser.add_argument("--folder", type=Path, default=Path("minidl-cells"), help="where results and state are kept")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--one-rate", action="store_true", help="try the rate in the middle of the grid alone")
+    parser.add_argument("--list", action="store_true", help="say what there is, and how long it would take here")
+    options = parser.parse_args(arguments)
+    chosen = [c for c in PRINTED if not options.patterns or any(fnmatch(c.name, p) for p in options.patterns)]
+    if not chosen:
+        parser.error(f"no cell fits {' '.join(options.patterns)}; --list shows all")
+    times = hours([c for c in chosen if isfinite(PRINTED[c])], options.seed)
+    for cell in sorted(chosen, key=lambda c: times.get(c, inf)):
+        found = read_cell(cell, options.folder)
+        if not options.list and not (found and (found.tuned or options.one_rate)):
+            start = perf_counter()
+            found = run_cell(cell, options.folder, seed=options.seed, tuned=not options.one_rate)
+            print(f"{cell.name}: {perf_counter() - start:.0f} s")
+        print(_line(cell, found, times.get(cell, inf)), flush=True)
+    return 0
+
+
+def _line(cell: Cell, found: Measured | None, hours: float) -> str:
+    ours = "not on file"
+    if found:
+        rates = ", ".join(f"{lr:.3g}: {rounds:.1f}" for lr, rounds in found.tried.items())
+        ours = f"{found.rounds:.1f} rounds ({rates}{'' if found.tuned else '; best at an edge'})"
+    return f"{cell.name:28} paper {PRINTED[cell]:6g}, {hours:6.2f} h a rate here; {ours}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
