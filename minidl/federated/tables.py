@@ -1,10 +1,10 @@
-"""The text's tables of rounds on MNIST, and the runs behind them. A cell is one number of a table.
+"""The text's tables of rounds on MNIST and its figure 8, and the runs behind them. A cell is one number of a table.
 
     python -m minidl.federated.tables --list                     the cells, the paper's rounds, what is on file
     python -m minidl.federated.tables '2NN-IID-*' --folder DIR   run some of them, the cheapest first
 
-Each cell has a file of its own in the folder, so several processes and machines can share the work. A killed run goes
-on where it was. What is on file is not run again.
+Each has a file of its own in the folder, so several processes and machines can share the work. A killed run goes on
+where it was. What is on file is not run again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from math import inf, isfinite
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import losses
-from ..nn.module import Module
+from ..data import registry
 from ..report.run import versions
 from ..report.store import write_json
 from ..train import evaluate
@@ -34,7 +33,7 @@ from .partition import clients_of, iid, shards
 from .study import at_best_rate, measure_seconds
 from .targets import best_so_far, grid, rounds_to
 
-__all__ = ["PRINTED", "TARGETS", "Cell", "Measured", "cells_of", "read_cell", "run_cell"]
+__all__ = ["FIGURE8", "PRINTED", "TARGETS", "Cell", "Curve", "Measured", "cells_of", "hours", "read", "run"]
 
 SPLITS = "IID", "non-IID"
 TARGETS = {"2NN": 0.97, "CNN": 0.99}
@@ -95,6 +94,30 @@ def cells_of(table: int) -> dict[Cell, float]:
     }
 
 
+class Curve(NamedTuple):
+    """A curve of figure 8: so many rounds of the CNN at a fixed rate, whatever the accuracy."""
+
+    split: str
+    E: int
+    lr: float
+    rounds: int
+    net: str = "CNN"
+    C: float = 0.1
+    B: int | None = 10
+
+    @property
+    def name(self) -> str:
+        """The curve in one word, which is also its file's name."""
+        return f"figure8-{self.split}-E{self.E}"
+
+
+# The picture names 0.215 for IID clients; the rate for the others, and E, cannot be read in the scan.
+FIGURE8 = [
+    Curve(split, E, lr, rounds)
+    for split, lr in (("IID", 0.215), ("non-IID", 0.1))
+    for E, rounds in ((1, 30), (5, 20), (25, 5))
+]
+
 # tables 1 and 4 share two cells, tables 1 and 2 four: the larger number is the limit to run for
 PRINTED: dict[Cell, float] = {}
 for _cells in (cells_of(1), cells_of(2), cells_of(4)):
@@ -119,13 +142,16 @@ class Measured(NamedTuple):
     versions: dict[str, str]
 
 
-def read_cell(cell: Cell, *folders: Path) -> Measured | None:
-    """The cell as measured, from the first folder that has it; None if none has. Raises ValueError for a bad file."""
+def read(cell: Cell | Curve, *folders: Path) -> Measured | None:
+    """The cell or curve as measured, from the first folder that has it; None if none has.
+
+    Raises ValueError for a file that cannot be read.
+    """
     for folder in folders:
         if (path := folder / f"{cell.name}.json").exists():
             record = _read(path)
             histories = {float(lr): _unpacked(kept) for lr, kept in record["rates"].items()}
-            tried = {lr: rounds_to(h["accuracy"], record["target"]) for lr, h in sorted(histories.items())}
+            tried = {lr: rounds_to(h["accuracy"], TARGETS[cell.net]) for lr, h in sorted(histories.items())}
             best = min(tried, key=lambda lr: (tried[lr], -best_so_far(histories[lr]["accuracy"])[-1]))
             tuned = min(tried) < best < max(tried)
             seconds = sum(kept["seconds"] for kept in record["rates"].values())
@@ -133,44 +159,52 @@ def read_cell(cell: Cell, *folders: Path) -> Measured | None:
     return None
 
 
-def run_cell(cell: Cell, folder: Path, *, seed: int = 0, tuned: bool = True, progress: bool = True) -> Measured:
-    """Rounds to the target on MNIST at the best rate of a grid, for at most twice the rounds that the paper prints.
+def run(cell: Cell | Curve, folder: Path, *, seed: int = 0, one_rate: bool = False, progress: bool = True) -> Measured:
+    """Run a cell or a curve on MNIST; what is on file is not run again, and a killed run goes on.
 
-    folder: of the cell's file, and of the state from which a killed run goes on. tuned: False tries the rate in the
-    middle of the grid alone; what it brought is kept for the grid.
+    A cell: rounds to the target at the best rate of a grid, for at most twice the rounds that the paper prints. folder:
+    of its file, and of the state. one_rate: try the rate in the middle of the grid alone; it is kept for the grid.
     Raises FileNotFoundError if MNIST is not there, and ValueError for a file of another seed.
+    Source: fedavg:table1, fedavg:table2, fedavg:table4, fedavg:fig8
     """
     path, state = folder / f"{cell.name}.json", folder / "state" / cell.name
-    record = {"cell": cell.name, "target": TARGETS[cell.net], "seed": seed, "versions": versions(), "rates": {}}
+    record = {"cell": cell.name, "seed": seed, "versions": versions(), "rates": {}}
     if path.exists():
         record = _read(path)
         if record["seed"] != seed:
-            raise ValueError(f"run_cell: {path} was run with seed {record['seed']}, asked for is {seed}")
+            raise ValueError(f"tables: {path} was run with seed {record['seed']}, asked for is {seed}")
     state.mkdir(parents=True, exist_ok=True)
 
     def ended(lr: float, history: History) -> None:
         record["rates"][f"{lr:.4g}"] = _packed(history)
         write_json(path, record)
 
-    middle = 10 ** (MIDDLES[cell.split][cell.B] / 3)
+    settings = _setting(cell, seed) | {"progress": progress}
     known = {float(lr): _unpacked(kept) for lr, kept in record["rates"].items()}
-    settings = _setting(cell, seed) | {"target": TARGETS[cell.net], "seed": seed, "progress": progress}
-    settings |= {"rounds": int(2 * PRINTED[cell]) if isfinite(PRINTED[cell]) else 2000}
-    if tuned:
-        at_best_rate(**settings, rates=grid(middle, 3), known=known, ended=ended, folder=state)
-    elif f"{middle:.4g}" not in record["rates"]:
-        ended(middle, fedavg(**settings, lr=middle, checkpoint=state / f"lr-{middle:.4g}").history)
-    return read_cell(cell, folder)
+    if isinstance(cell, Curve) or one_rate:
+        lr = cell.lr if isinstance(cell, Curve) else _middle(cell)
+        if f"{lr:.4g}" not in record["rates"]:
+            ended(lr, fedavg(**settings, lr=lr, checkpoint=state / f"lr-{lr:.4g}").history)
+    else:
+        at_best_rate(**settings, rates=grid(_middle(cell), 3), known=known, ended=ended, folder=state)
+    return read(cell, folder)
 
 
-def _setting(cell: Cell, seed: int) -> dict[str, Any]:
-    """What `fedavg` takes for a cell, beside its rate and rounds."""
+def _middle(cell: Cell) -> float:
+    return 10 ** (MIDDLES[cell.split][cell.B] / 3)
+
+
+def _setting(cell: Cell | Curve, seed: int) -> dict[str, Any]:
+    """What `fedavg` takes for it, beside the rate."""
     fleet, test, probe = _mnist(cell.net, cell.split, seed)
-    watch = None
+    watch, goal = None, {"rounds": cell.rounds} if isinstance(cell, Curve) else {
+        "rounds": int(2 * PRINTED[cell]) if isfinite(PRINTED[cell]) else 2000, "target": TARGETS[cell.net],
+    }  # fmt: skip
     if cell.net == "CNN":
         watch = {"training loss": lambda model: evaluate(model, losses.cross_entropy, *probe)[0]}
     model = {"2NN": mnist_2nn, "CNN": mnist_cnn}[cell.net](rng=seed)
-    return {"model": model, "clients": fleet, "test": test, "watch": watch, "C": cell.C, "E": cell.E, "B": cell.B}
+    setting = {"model": model, "clients": fleet, "test": test, "watch": watch, "seed": seed}
+    return setting | goal | {"C": cell.C, "E": cell.E, "B": cell.B}
 
 
 @functools.cache
@@ -186,15 +220,19 @@ def _mnist(net: str, split: str, seed: int) -> tuple[Sequence[Client], tuple[Any
     return clients_of(x, m.train_labels, parts), (test_x, m.test_labels), (x[some], m.train_labels[some])
 
 
-def hours(cells: Sequence[Cell], seed: int = 0) -> dict[Cell, float]:
-    """How long each would take here, at one rate, if it took as many rounds as the paper prints; measured, roughly."""
+def hours(cells: Sequence[Cell | Curve], seed: int = 0) -> dict[Cell | Curve, float]:
+    """How long each would take here at one rate, if it took as many rounds as the paper prints; inf for a dash.
+
+    Roughly, by one client's pass over its examples and one look at the test set.
+    """
     clocks = {}
     for cell in cells:
         if (key := (cell.net, cell.B)) not in clocks:
             settings = _setting(cell, seed)
             few = {name: settings[name] for name in ("model", "clients", "test")}
             clocks[key] = [measure_seconds(**few, B=cell.B) for _ in range(2)][1]
-    return {c: PRINTED[c] * clocks[c.net, c.B].a_round(c.C, c.E) / 3600 for c in cells}
+    rounds = {cell: cell.rounds if isinstance(cell, Curve) else PRINTED[cell] for cell in cells}
+    return {c: rounds[c] * clocks[c.net, c.B].a_round(c.C, c.E) / 3600 for c in cells}
 
 
 def _packed(history: History) -> dict[str, Any]:
@@ -202,7 +240,7 @@ def _packed(history: History) -> dict[str, Any]:
     columns = {name: values for name, values in history.columns.items() if name not in ("round", "seconds")}
     shown = {name: columns.pop(name) for name in ("accuracy", "training loss") if name in columns}
     constant = {name: values[0] for name, values in columns.items() if len(set(values)) == 1}
-    curves = {name: [float(f"{v:.6g}") if isfinite(v) else None for v in values] for name, values in shown.items()}
+    curves = {name: [v if isfinite(v) else None for v in values] for name, values in shown.items()}
     return {"rounds run": len(history), "seconds": round(sum(history.columns["seconds"]), 1), **constant, **curves}
 
 
@@ -217,41 +255,46 @@ def _unpacked(kept: Mapping[str, Any]) -> History:
 def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["rates"], record["target"], record["seed"], record["versions"]
+        record["rates"], record["seed"], record["versions"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"tables: {path} is no file of a cell ({error}); delete it, and the cell is run again") from error
+        raise ValueError(f"tables: {path} is no file of a cell ({error}); delete it to run the cell again") from error
     return record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m minidl.federated.tables", description=__doc__.splitlines()[0])
-    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="cells by name, * for any letters (default: all)")
+    parser.add_argument(
+        "patterns", nargs="*", metavar="PATTERN", help="cells by name, such as '2NN-IID-*' (default: all)"
+    )
     parser.add_argument("--folder", type=Path, default=Path("minidl-cells"), help="where results and state are kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--one-rate", action="store_true", help="try the rate in the middle of the grid alone")
     parser.add_argument("--list", action="store_true", help="say what there is, and how long it would take here")
     options = parser.parse_args(arguments)
-    chosen = [c for c in PRINTED if not options.patterns or any(fnmatch(c.name, p) for p in options.patterns)]
+    patterns = options.patterns or ["*"]
+    chosen = [cell for cell in (*PRINTED, *FIGURE8) if any(fnmatch(cell.name, pattern) for pattern in patterns)]
     if not chosen:
-        parser.error(f"no cell fits {' '.join(options.patterns)}; --list shows all")
-    times = hours([c for c in chosen if isfinite(PRINTED[c])], options.seed)
-    for cell in sorted(chosen, key=lambda c: times.get(c, inf)):
-        found = read_cell(cell, options.folder)
-        if not options.list and not (found and (found.tuned or options.one_rate)):
-            start = perf_counter()
-            found = run_cell(cell, options.folder, seed=options.seed, tuned=not options.one_rate)
-            print(f"{cell.name}: {perf_counter() - start:.0f} s")
-        print(_line(cell, found, times.get(cell, inf)), flush=True)
+        parser.error(f"no cell fits {' '.join(patterns)}; --list shows all")
+    if sentence := registry.missing("mnist"):
+        parser.exit(3, f"{sentence}\n")
+    times = hours(chosen, options.seed)
+    for cell in sorted(chosen, key=times.get):
+        found = read(cell, options.folder)
+        if not options.list and not (found and (found.tuned or options.one_rate or isinstance(cell, Curve))):
+            found = run(cell, options.folder, seed=options.seed, one_rate=options.one_rate)
+        print(_line(cell, found, times[cell]), flush=True)
     return 0
 
 
-def _line(cell: Cell, found: Measured | None, hours: float) -> str:
+def _line(cell: Cell | Curve, found: Measured | None, hours: float) -> str:
+    paper = "" if isinstance(cell, Curve) else f"paper {PRINTED[cell]:6g} rounds, "
     ours = "not on file"
     if found:
         rates = ", ".join(f"{lr:.3g}: {rounds:.1f}" for lr, rounds in found.tried.items())
-        ours = f"{found.rounds:.1f} rounds ({rates}{'' if found.tuned else '; best at an edge'})"
-    return f"{cell.name:28} paper {PRINTED[cell]:6g}, {hours:6.2f} h a rate here; {ours}"
+        edge = "" if found.tuned or isinstance(cell, Curve) else "; the best is at an edge"
+        ours = f"{found.rounds:.1f} rounds by rate {found.lr:.3g} ({rates}{edge}), {found.seconds:.0f} s"
+    return f"{cell.name:28} {paper}{hours:6.2f} h a rate here; {ours}"
 
 
 if __name__ == "__main__":
