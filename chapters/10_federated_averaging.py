@@ -658,8 +658,8 @@ figure
 # %% [markdown]
 # A rate that falls ends higher, and with less noise. At the beginning it hardly matters.
 #
-# **Local work.** In the same way one may lower $E$, or raise $B$, once the model is good [fedavg:decay-local-work]. Both
-# may be functions of the round:
+# **Local work.** In the same way one may lower $E$, or raise $B$, once the model is good [fedavg:decay-local-work].
+# `fedavg` takes both as functions of the round, too:
 
 # %%
 HALF = run.pick(smoke=1, quick=20, full=50)
