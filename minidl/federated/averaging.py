@@ -40,8 +40,8 @@ def fedavg(
     *,
     rounds: int,
     C: float,
-    E: int,
-    B: int | None,
+    E: int | Callable[[int], int],
+    B: int | None | Callable[[int], int | None],
     lr: float,
     seed: int,
     executor: Any = None,
@@ -63,9 +63,10 @@ def fedavg(
     """Train a model on examples that stay with their clients. The model passed in is not changed.
 
     rounds: how many in all, resumed ones included. C: the fraction of clients asked in a round, 0 for one of them. E:
-    passes of a client over its examples in a round. B: its batch size, None for all examples in one batch. lr: the
-    clients' learning rate; decay: what it is multiplied by after each round. seed: of the choice of clients, their
-    batches and their noise. loss(output, y): a mean over rows. reshuffle: new batches in each pass of a client.
+    passes of a client over its examples in a round. B: its batch size, None for all examples in one batch. Both may be
+    functions of the round, which counts from 0, as E=lambda t: 5 if t < 50 else 1. lr: the clients' learning rate;
+    decay: what it is multiplied by after each round. seed: of the choice of clients, their batches and their noise.
+    loss(output, y): a mean over rows. reshuffle: new batches in each pass of a client.
     test: (x, y), on which each round's model is measured. target: stop once its accuracy is reached. watch: further
     measures, {name: function of the model}.
     server: makes an optimiser of parameters, for which w_t minus the clients' mean stands for the gradient; by default
@@ -77,21 +78,26 @@ def fedavg(
     model stays as it is, and a warning says so.
     executor: anything with `.map`; share: a folder that its workers see; bits do not depend on where clients work.
     checkpoint: a folder in which the state is kept after each round, and from which a run with the same settings goes
-    on. progress: show a bar.
+    on; functions count as the same if they have the same name, E and B if they are the same in the rounds that are
+    done. progress: show a bar.
     Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, and for a checkpoint of other settings;
     RuntimeError if the executor takes no work any more.
     Erratum: fedavg, algorithm 1, line m <- max(C K, 1): printed without rounding; here rounded to the nearest.
-    Source: fedavg:alg1, fedavg:lr-decay, fedavg:client-availability
+    Source: fedavg:alg1, fedavg:lr-decay, fedavg:decay-local-work, fedavg:client-availability
     """
     clients, test = door.checked(model, clients, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
     K, m = len(clients), clients_a_round(C, len(clients))
     asked = min(K, round(m * (1 + extra)))
     own, w = deepcopy(model), model.state_dict()
     optimiser = None if server is None else server(own.parameters())
-    settings = door.settings(
-        model, clients, test, C=C, E=E, B=B, lr=lr, seed=seed, decay=decay, extra=extra, deadline=deadline,
+    fixed = door.settings(
+        model, clients, test, C=C, lr=lr, seed=seed, decay=decay, extra=extra, deadline=deadline,
         reshuffle=reshuffle, loss=loss, update=update, combine=combine, server=optimiser, watch=watch,
     )  # fmt: skip
+
+    def settings(done: int) -> dict[str, Any]:
+        return fixed | {"E": door.so_far(E, done), "B": door.so_far(B, done)}
+
     history, folder = History(), door.folder(checkpoint)
     if folder is not None and (state := disk.read(folder, settings)) is not None:
         w, history = dict(state.weights), state.history
@@ -104,7 +110,7 @@ def fedavg(
             if _reached(history, target):
                 break
             start = perf_counter()
-            order = Order(t, E, B, lr * decay**t, seed, loss, reshuffle)
+            order = Order(t, *door.in_round(t, E, B), lr * decay**t, seed, loss, reshuffle)
             S_t = select(K, asked, seed, t)
             answers = workers.ask(update, S_t, w, order)
             kept, dropped = survivors(answers, clients, w, m, t, deadline)
@@ -119,7 +125,7 @@ def fedavg(
             history.add(measured(own, loss, test, watch))
             if folder is not None:
                 memory = {} if optimiser is None else optimiser.state_dict()
-                disk.write(folder, disk.State(w, memory, history), settings)
+                disk.write(folder, disk.State(w, memory, history), settings(t + 1))
             bar(history)
     return FederatedResult(w, history)
 

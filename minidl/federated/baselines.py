@@ -87,7 +87,7 @@ def one_shot(
     with blas.one_thread():
         for k, client in enumerate(clients):
             own.load_state_dict(w)
-            answers.append(client_update(own, client, k, Order(0, E, B, lr, seed, loss)))
+            answers.append(client_update(own, client, k, Order(0, *door.in_round(0, E, B), lr, seed, loss)))
     return average([(answer.weights, answer.n) for answer in answers])
 
 

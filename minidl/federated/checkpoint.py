@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,9 +55,10 @@ def write(folder: Path, state: State, settings: Mapping[str, Any]) -> None:
         old.with_suffix(".npz").unlink(missing_ok=True)
 
 
-def read(folder: Path, settings: Mapping[str, Any]) -> State | None:
+def read(folder: Path, settings: Callable[[int], Mapping[str, Any]]) -> State | None:
     """The newest state that is whole, or None if there is none. Says so in a warning where the newest is damaged.
 
+    settings: a function of how many rounds are done, for some settings may change from round to round.
     Raises ValueError, which names the setting, if the state is of a run with other settings. Warns if it was made with
     other versions or on another number of threads: the same bits are then not promised.
     """
@@ -69,10 +70,12 @@ def read(folder: Path, settings: Mapping[str, Any]) -> State | None:
             if (found := _digest(path.with_suffix(".npz"))) != record["sha256"]:
                 raise ValueError(f"its arrays have sha256 {found}, written was {record['sha256']}")
             arrays = read_arrays(path.with_suffix(".npz"))
+            columns = {name: values.tolist() for name, values in _below("history/", arrays).items()}
+            history = History(columns, dropped)
         except (OSError, ValueError, KeyError, TypeError) as error:
             warnings.warn(f"fedavg: {path} is damaged ({error}); the round before it is taken", stacklevel=3)
             continue
-        for name, now in settings.items():
+        for name, now in settings(len(history)).items():
             if own.get(name) != now:
                 raise ValueError(
                     f"fedavg: {folder} is the checkpoint of another run: {name} was {own.get(name)}, now it is {now}; "
@@ -83,8 +86,7 @@ def read(folder: Path, settings: Mapping[str, Any]) -> State | None:
             warnings.warn(
                 f"fedavg: {folder} was written elsewhere ({', '.join(changed)}); bits may differ", stacklevel=3
             )
-        columns = {name: values.tolist() for name, values in _below("history/", arrays).items()}
-        return State(_below("weights/", arrays), _below("memory/", arrays), History(columns, dropped))
+        return State(_below("weights/", arrays), _below("memory/", arrays), history)
     return None
 
 

@@ -24,24 +24,26 @@ def checked(
     model: Any, clients: Any, rounds: Any, C: Any, E: Any, B: Any, lr: Any, seed: Any, decay: Any, target: Any = None,
     test: Any = None, extra: Any = 0.0, deadline: Any = None,
 ) -> tuple[list[Client], Any]:  # fmt: skip
-    """The clients and the test set, floating-point examples in the model's dtype."""
-    check_settings(model, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
+    """The clients and the test set, floating-point examples in the model's dtype. E, B: also functions of the round."""
+    check_settings(model, rounds, C, lr, seed, decay, target, test, extra, deadline)
+    if callable(E) or callable(B):
+        for t in range(rounds):
+            check_work(*in_round(t, E, B), f" in round {t}")
+    else:
+        check_work(E, B)
     return _clients(model, clients), None if test is None else train.checked("fedavg", model, test, "test")
 
 
 def check_settings(
-    model: Any, rounds: Any, C: Any, E: Any, B: Any, lr: Any, seed: Any, decay: Any, target: Any = None,
-    test: Any = None, extra: Any = 0.0, deadline: Any = None,
+    model: Any, rounds: Any, C: Any, lr: Any, seed: Any, decay: Any, target: Any = None, test: Any = None,
+    extra: Any = 0.0, deadline: Any = None,
 ) -> None:  # fmt: skip
     """Refuse what cannot be the settings of a run, whoever its clients are."""
     if not isinstance(model, Module) or not model.parameters():
         raise TypeError(f"fedavg: model must be a Module with parameters, got {type(model).__name__}")
-    for name, value, least in (("rounds", rounds, 0), ("E", E, 1), ("B", B, 1), ("seed", seed, 0)):
-        if name == "B" and value is None:
-            continue
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            hint = ", or None for all examples of a client in one batch" if name == "B" else ""
-            raise ValueError(f"fedavg: {name} must be an int >= {least}{hint}, got {value!r}")
+    for name, value in (("rounds", rounds), ("seed", seed)):
+        if not _whole(value, 0):
+            raise ValueError(f"fedavg: {name} must be an int >= 0, got {value!r}")
     for name, value, low, high in (("C", C, 0, 1), ("decay", decay, 0, 1), ("extra", extra, 0, float("inf"))):
         if not _number(value) or not low <= value <= high:
             raise ValueError(f"fedavg: {name} must lie in [{low}, {high:g}], got {value!r}")
@@ -54,6 +56,32 @@ def check_settings(
             raise ValueError("fedavg: target is an accuracy on test, so test=(x, y) is needed beside it")
         if not _number(target) or not 0 < target <= 1:
             raise ValueError(f"fedavg: target, an accuracy, must lie in (0, 1], got {target!r}")
+
+
+def check_work(E: Any, B: Any, where: str = "") -> None:
+    """Refuse what cannot be a client's passes over its examples and their batch size in a round."""
+    if not _whole(E, 1):
+        raise ValueError(f"fedavg: E must be an int >= 1, got {E!r}{where}")
+    if B is not None and not _whole(B, 1):
+        hint = "or None for all examples of a client in one batch"
+        raise ValueError(f"fedavg: B must be an int >= 1, {hint}, got {B!r}{where}")
+
+
+def in_round(t: int, E: Any, B: Any) -> tuple[int, int | None]:
+    """E and B in round t, where each may be a function of the round."""
+    return tuple(value(t) if callable(value) else value for value in (E, B))
+
+
+def so_far(value: Any, rounds: int) -> Any:
+    """E or B in the rounds that are done, as JSON: a number, or {round: number} where it changes.
+
+    By name two functions of the round could not be told apart, for most of them are called `<lambda>`.
+    """
+    if not callable(value):
+        return _json(value)
+    values = [_json(value(t)) for t in range(rounds)]
+    changes = {str(t): now for t, now in enumerate(values) if t == 0 or now != values[t - 1]}
+    return changes["0"] if len(changes) == 1 else changes
 
 
 def _clients(model: Module, clients: Any) -> list[Client]:
@@ -89,7 +117,10 @@ def folder(checkpoint: str | os.PathLike | None) -> Path | None:
 
 
 def settings(model: Module, clients: Sequence[Client], test: Any, **given: Any) -> dict[str, Any]:
-    """What must be the same for a run to go on, as JSON: {name: value}. Rounds and target are not among it."""
+    """What must be the same for a run to go on, as JSON: {name: value}. Rounds and target are not among it.
+
+    Functions are known by their names.
+    """
     return {
         "model": repr(model),
         "start": _digest(model.state_dict().values()),
@@ -126,6 +157,10 @@ def _json(value: Any) -> Any:
 def _digest(arrays: Iterable[Any]) -> str:
     """One checksum of the fingerprints of many arrays."""
     return f"{zlib.crc32(repr(train.fingerprint(arrays)).encode()):08x}"
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
 
 
 def _number(value: Any) -> bool:

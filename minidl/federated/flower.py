@@ -87,13 +87,14 @@ def server_app(
     """Flower's strategy of federated averaging with the text's settings; the trained model is saved to `path`.
 
     K: the number of clients, for which the server waits before it begins. The others, and test, are those of `fedavg`;
-    seed: of the clients' batches and noise.
+    seed: of the clients' batches and noise. E and B are numbers here, not functions of the round.
     Flower rounds C K down and does not train at all for C = 0, where the text means one client. Here max(round(C K), 1)
     is handed to it as the smallest number of clients that it may ask.
     Raises ValueError or TypeError for bad arguments.
     Source: fedavg:alg1
     """
-    door.check_settings(model, rounds, C, E, B, lr, seed, decay)
+    door.check_settings(model, rounds, C, lr, seed, decay)
+    door.check_work(E, B)
     if not isinstance(K, int) or K < 1:
         raise ValueError(f"server_app: K must be an int >= 1, the number of clients, got {K!r}")
     from flwr.app import ConfigRecord, Context, MetricRecord

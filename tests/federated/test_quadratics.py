@@ -1,12 +1,14 @@
 """Federated averaging where everything has a closed form: client k's loss is a_k (w - c_k)^2 / 2, w one number."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import losses, nn
-from minidl.federated import Client, fedavg, sequential_sgd
+from minidl.federated import Client, fedavg, fedsgd, sequential_sgd
 
 ETA = 0.5
 bowls = st.lists(
@@ -113,3 +115,25 @@ def test_the_swing_from_round_to_round_is_that_of_the_mean_of_so_many_clients(m)
     independent = rounds * (1 - rho**2) / (1 + rho**2)  # squares of such a series correlate by rho^2 a step
     assert abs(history["w"][20:].var() / expected - 1) < 4 * (2 / independent) ** 0.5
     assert history["steps"].sum() == rounds * m  # the horizontal axis: gradients of mini-batches
+
+
+@pytest.mark.source("fedavg:higher-accuracy")
+def test_where_minima_scatter_by_chance_fedavg_ends_nearer_to_the_population_and_fedsgd_lower_in_training_loss():
+    """Three clients, each with its minimum at plus or minus 1 around the population's, 0: all eight cases, to the end.
+
+    After many passes a client's minimum counts by n_k, under FedSGD as in the training loss by n_k a_k: the mean square
+    of where it ends is sum_k p_k^2, and least if all count the same.
+    """
+    n, a, E = np.full(3, 2), np.array([0.3, 0.6, 1.5]), 60
+    weights = {"fedavg": n * (1 - (1 - ETA * a) ** E), "fedsgd": n * a}
+    squares = {"fedavg": [], "fedsgd": []}
+    for c in product((-1.0, 1.0), repeat=3):
+        bowls, settings = list(zip(n, a, c, strict=True)), dict(C=1.0, lr=ETA, seed=0, loss=losses.euclidean)
+        many = fedavg(line(), fleet(bowls), rounds=5, E=E, B=None, progress=False, **settings).weights["0.W"].item()
+        one = fedsgd(line(), fleet(bowls), rounds=80, **settings).weights["0.W"].item()  # 0.6^80 is 2e-18
+        squares["fedavg"].append(many**2)
+        squares["fedsgd"].append(one**2)
+        assert (n * a) @ (one - np.array(c)) ** 2 <= (n * a) @ (many - np.array(c)) ** 2 + 1e-13
+    for name, weight in weights.items():
+        assert np.mean(squares[name]) == pytest.approx(((weight / weight.sum()) ** 2).sum(), abs=1e-13)
+    assert np.mean(squares["fedavg"]) < 0.8 * np.mean(squares["fedsgd"])
