@@ -262,6 +262,17 @@ def test_a_test_set_in_another_precision_is_measured_in_the_models():
     np.testing.assert_array_equal(one.history["test_loss"], other.history["test_loss"])
 
 
+@pytest.mark.source("fedavg:fig2", "fedavg:fig7")
+def test_the_curve_is_the_accuracy_of_each_rounds_averaged_model_on_the_test_set():
+    x, y = examples(50, seed=9)
+    curve = run(fleet([6, 8, 7, 9]), rounds=4, test=(x, y)).history["accuracy"]
+    for t, shown in enumerate(curve):
+        model = network()
+        model.load_state_dict(run(fleet([6, 8, 7, 9]), rounds=t + 1).weights)
+        assert shown == (model(x).data.argmax(1) == y).mean()
+    assert len(set(curve)) > 1
+
+
 def test_what_is_watched_is_in_the_history():
     history = run(fleet([6, 8]), watch={"size": lambda model: abs(model[0].W.data).sum()}).history
     assert (np.diff(history["size"]) != 0).any()

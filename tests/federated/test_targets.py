@@ -8,7 +8,19 @@ from federated.fleet import fleet, network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.federated import NoisyMean, average, best_so_far, fedavg, grid, models, rounds_to, secure_average, tune
+from minidl import nn
+from minidl.federated import (
+    Client,
+    NoisyMean,
+    average,
+    best_so_far,
+    fedavg,
+    grid,
+    models,
+    rounds_to,
+    secure_average,
+    tune,
+)
 from minidl.federated.baselines import along_the_line
 from minidl.federated.privacy import decode, encode, mask
 
@@ -159,6 +171,25 @@ def test_the_networks_have_the_texts_numbers_of_parameters(make, x, total):
     x = np.zeros(x, np.float32 if len(x) != 2 or x[1] == 784 else np.int64)
     assert f"{total:,}" in model.summary(x)
     assert sum(p.size for p in model.parameters().values()) == total
+
+
+@pytest.mark.source("fedavg:gradient-leak")
+def test_an_update_of_a_model_on_bags_of_words_shows_which_words_a_client_used_and_the_mean_shows_whose_no_more():
+    rng, V = np.random.default_rng(0), 30
+    used = [rng.choice(V, 6, replace=False) for _ in range(3)]
+    writers = []
+    for k, words in enumerate(used):
+        bag = np.zeros((12, V), np.float32)
+        bag[np.arange(12), np.resize(words, 12)] = rng.integers(1, 4, 12)
+        writers.append(Client(k, bag, np.arange(12) % 2))
+    model = nn.Dense(V, 2, rng=0)
+    for E in (1, 5):
+        for B in (None, 4):
+            for client, words in zip(writers, used, strict=True):
+                update = fedavg(model, [client], rounds=1, C=1.0, E=E, B=B, lr=0.1, seed=0, progress=False).weights["W"]
+                np.testing.assert_array_equal(np.flatnonzero((update != model.W.data).any(1)), np.sort(words))
+            mean = fedavg(model, writers, rounds=1, C=1.0, E=E, B=B, lr=0.1, seed=0, progress=False).weights["W"]
+            np.testing.assert_array_equal(np.flatnonzero((mean != model.W.data).any(1)), np.unique(used))
 
 
 @pytest.mark.source("fedavg:fig1")
