@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..nn.module import check_leaves
 from ..randomness import stream
-from .client import SELECT, Answer
+from .client import SELECT, Answer, Client
+from .history import Dropped
 
-__all__ = ["average", "clients_a_round", "refused", "select"]
+__all__ = ["Gathered", "RunningMean", "average", "clients_a_round", "gather", "refused", "select"]
 
 Weights = Mapping[str, np.ndarray]
 
@@ -39,14 +40,87 @@ def average(answers: Sequence[tuple[Weights, int]], w: Any = None, round: Any = 
     the clients of this round alone: with n, all examples of all clients, in its place the model would shrink towards 0.
     Source: fedavg:alg1, fedavg:eq1
     """
-    m_t = sum(n for _, n in answers)
-    mean = {}
-    for path, first in answers[0][0].items():
-        total = np.zeros(first.shape)
-        for w, n in answers:
-            total += w[path] * np.float64(n / m_t)
-        mean[path] = total.astype(first.dtype)
-    return mean
+    mean = RunningMean(sum(n_k for _, n_k in answers))
+    for w_k, n_k in answers:
+        mean.add(w_k, n_k)
+    return mean.value()
+
+
+class RunningMean:
+    """`average`, one model after another: however many there are, it holds a single one, their sum.
+
+    expected: m_t, if all of those asked answer. If some do not, the sum is scaled once at the end.
+    """
+
+    def __init__(self, expected: int):
+        self.expected, self.m_t = expected, 0
+        self.total: dict[str, np.ndarray] = {}
+        self.dtypes: dict[str, np.dtype] = {}
+
+    def add(self, w_k: Weights, n_k: int) -> None:
+        """Count a model that rests on n_k examples."""
+        for path, a in w_k.items():
+            if path not in self.total:
+                self.total[path], self.dtypes[path] = np.zeros(a.shape), a.dtype
+            self.total[path] += a * np.float64(n_k / self.expected)
+        self.m_t += n_k
+
+    def value(self) -> dict[str, np.ndarray]:
+        """The mean of those counted."""
+        scale = np.float64(self.expected / self.m_t)  # 1 if nobody is missing
+        return {path: (total * scale).astype(self.dtypes[path]) for path, total in self.total.items()}
+
+
+class Gathered(NamedTuple):
+    """What came of a round: the answers that count, by the clients' numbers; those that do not; the mean of the former.
+
+    mean: None if no answer counts.
+    """
+
+    kept: dict[int, Answer]
+    dropped: list[Dropped]
+    mean: dict[str, np.ndarray] | None
+
+
+def gather(
+    answers: Iterable[tuple[int, Answer]],
+    clients: Sequence[Client],
+    w: Weights,
+    m: int,
+    asked: Sequence[int],
+    round: int,
+    deadline: float | None = None,
+    combine: Callable[..., dict[str, np.ndarray]] = average,
+) -> Gathered:
+    """Take a round's answers (k, answer), in rising order of k, and make one model of those that count, at most m.
+
+    Of more than m sound answers the first to come count, by their delays, and among equals by the clients' numbers.
+    asked: the numbers k of all clients asked. Where they are no more than m their sum runs along, and no model is kept.
+    Source: fedavg:alg1, fedavg:client-availability
+    """
+    sound, dropped = {}, []
+    running = None
+    if combine is average and len(asked) <= m:
+        running = RunningMean(sum(len(clients[k]) for k in asked))
+    for k, answer in answers:
+        reason = refused(answer, w, len(clients[k]))
+        if reason is None and deadline is not None and answer.delay > deadline:
+            reason = f"late: after {answer.delay:g} seconds, the deadline is {deadline:g}"
+        if reason is None:
+            if running is not None:
+                running.add(answer.weights, answer.n)
+                answer = answer._replace(weights=None)
+            sound[k] = answer
+        else:
+            dropped.append(Dropped(round, clients[k].id, reason))
+    first = sorted(sound, key=lambda k: (sound[k].delay, k))
+    dropped += [Dropped(round, clients[k].id, "not needed: enough came before it") for k in sorted(first[m:])]
+    kept = {k: sound[k] for k in sorted(first[:m])}
+    if not kept:
+        return Gathered(kept, dropped, None)
+    if running is not None:
+        return Gathered(kept, dropped, running.value())
+    return Gathered(kept, dropped, combine([(a.weights, a.n) for a in kept.values()], w=w, round=round))
 
 
 def refused(answer: Answer, w: Weights, n: int) -> str | None:

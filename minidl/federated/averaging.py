@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from time import perf_counter
@@ -17,9 +17,9 @@ from ..optim import Optimiser
 from ..train import evaluate
 from . import checkpoint as disk
 from . import door
-from .aggregate import average, clients_a_round, refused, select
+from .aggregate import average, clients_a_round, gather, select
 from .client import Answer, Client, Loss, Order, client_update
-from .history import Dropped, History
+from .history import History
 from .workers import Update, Workers
 
 __all__ = ["FederatedResult", "fedavg"]
@@ -113,48 +113,20 @@ def fedavg(
             order = Order(t, *door.in_round(t, E, B), lr * decay**t, seed, loss, reshuffle)
             S_t = select(K, asked, seed, t)
             answers = workers.ask(update, S_t, w, order)
-            kept, dropped = survivors(answers, clients, w, m, t, deadline)
-            if kept:
-                mean = combine([(answers[k].weights, answers[k].n) for k in kept], w=w, round=t)
-                w = mean if optimiser is None else _served(own, optimiser, w, mean)
-            else:
+            kept, dropped, mean = gather(answers, clients, w, m, S_t, t, deadline, combine)
+            if mean is None:
                 door.nobody(t, dropped)
+            else:
+                w = mean if optimiser is None else _served(own, optimiser, w, mean)
             own.load_state_dict(w)
             history.dropped += dropped
-            history.add(_numbers(t, order, S_t, [answers[k] for k in kept], size, perf_counter() - start))
+            history.add(_numbers(t, order, S_t, kept.values(), size, perf_counter() - start))
             history.add(measured(own, loss, test, watch))
             if folder is not None:
                 memory = {} if optimiser is None else optimiser.state_dict()
                 disk.write(folder, disk.State(w, memory, history), settings(t + 1))
             bar(history)
     return FederatedResult(w, history)
-
-
-def survivors(
-    answers: Mapping[int, Answer],
-    clients: Sequence[Client],
-    w: Mapping[str, np.ndarray],
-    m: int,
-    round: int,
-    deadline: float | None = None,
-) -> tuple[list[int], list[Dropped]]:
-    """The clients whose answers count, at most m of them in rising order, and why the others' do not.
-
-    Of more than m sound answers the first to come count, by their delays, and among equals by the clients' numbers.
-    Source: fedavg:client-availability
-    """
-    sound, dropped = [], []
-    for k, answer in answers.items():
-        reason = refused(answer, w, len(clients[k]))
-        if reason is None and deadline is not None and answer.delay > deadline:
-            reason = f"late: after {answer.delay:g} seconds, the deadline is {deadline:g}"
-        if reason is None:
-            sound.append(k)
-        else:
-            dropped.append(Dropped(round, clients[k].id, reason))
-    first = sorted(sound, key=lambda k: (answers[k].delay, k))
-    dropped += [Dropped(round, clients[k].id, "not needed: enough came before it") for k in sorted(first[m:])]
-    return sorted(first[:m]), dropped
 
 
 def _served(own: Module, optimiser: Optimiser, w: Mapping, mean: Mapping) -> dict[str, np.ndarray]:
@@ -168,7 +140,7 @@ def _served(own: Module, optimiser: Optimiser, w: Mapping, mean: Mapping) -> dic
     return own.state_dict()
 
 
-def _numbers(t: int, order: Order, S_t: Any, kept: list[Answer], size: int, seconds: float) -> dict[str, float]:
+def _numbers(t: int, order: Order, S_t: Any, kept: Collection[Answer], size: int, seconds: float) -> dict[str, float]:
     examples = sum(a.n for a in kept)
     return {
         "round": t,

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,20 +102,22 @@ class Workers:
 
     def ask(
         self, update: Update, chosen: Sequence[int], w: Mapping[str, np.ndarray], order: Order
-    ) -> dict[int, Answer]:
-        """The answers of the chosen clients to the weights w, {k: answer}, in the order of their numbers k.
+    ) -> Iterator[tuple[int, Answer]]:
+        """The answers of the chosen clients to the weights w, (k, answer), in the order of their numbers k.
 
+        Without an executor a client begins when its answer is fetched; with one all answers are held until the last.
         A client's own exception becomes an answer with an error. If a worker dies, so do the answers of its clients;
         with some executors that is the end of all workers.
         Raises RuntimeError if the executor takes no work any more, or if work does not get to its workers.
         """
         if self.executor is None:
-            return {int(k): self._here(update, int(k), w, order) for k in chosen}
+            yield from ((int(k), self._here(update, int(k), w, order)) for k in chosen)
+            return
         self.model.load_state_dict(w)
         parts = dealt([int(k) for k in chosen], self.sizes, worker_count(self.executor))
         parcels = [Parcel(self.model, update, {k: self.clients[k] for k in part}, order) for part in parts]
         try:
-            return dict(sorted(self._there(parcels)))
+            answers = sorted(self._there(parcels), key=itemgetter(0))
         except UNSENT as error:
             raise RuntimeError(
                 f"fedavg: work does not get to the workers of executor ({type(error).__name__}: {error}); they must be "
@@ -125,6 +128,7 @@ class Workers:
                 f"fedavg: executor takes no work any more ({type(error).__name__}: {error}); start another one and, "
                 f"with a checkpoint, the run goes on with round {order.round}"
             ) from error
+        yield from answers
 
     def _here(self, update: Update, k: int, w: Mapping[str, np.ndarray], order: Order) -> Answer:
         self.model.load_state_dict(w)

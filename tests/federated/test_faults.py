@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from federated.fleet import assert_same_bits, examples, fleet, network
 
+from minidl import nn
 from minidl.federated import Answer, Client, Faulty, average, client_update, fedavg, fedsgd, one_shot
-from minidl.federated.averaging import survivors
+from minidl.federated.aggregate import gather
 from minidl.federated.client import Order
 
 SETTINGS = dict(rounds=3, C=1.0, E=1, B=4, lr=0.1, seed=0, progress=False)
@@ -78,16 +79,49 @@ def test_a_rate_that_is_too_large_is_reported_as_such():
 def test_of_those_asked_in_excess_the_first_to_answer_count():
     clients, w = fleet([4] * 5), network().state_dict()
     delays = [3.0, 1.0, 2.0, 1.0, 9.0]
-    answers = {k: Answer(w, 4, delay=d) for k, d in enumerate(delays)}
-    assert survivors(answers, clients, w, 3, 0)[0] == [1, 2, 3]
-    kept, dropped = survivors(answers, clients, w, 2, 0, deadline=5.0)
-    assert kept == [1, 3]
+    answers = [(k, Answer(w, 4, delay=d)) for k, d in enumerate(delays)]
+    assert list(gather(answers, clients, w, 3, range(5), 0).kept) == [1, 2, 3]
+    kept, dropped, _ = gather(answers, clients, w, 2, range(5), 0, deadline=5.0)
+    assert list(kept) == [1, 3]
     assert [(d.client, d.reason.split(":")[0]) for d in dropped] == [
         ("c4", "late"), ("c0", "not needed"), ("c2", "not needed"),
     ]  # fmt: skip
     history = run(fleet([4] * 10), C=0.5, extra=0.4, update=Faulty(never=0.2)).history
     np.testing.assert_array_equal(history["selected"], 7)
     assert (history["returned"] <= 5).all() and history["returned"].max() == 5
+
+
+def test_a_sum_that_runs_along_is_the_mean_of_those_that_count_and_holds_no_model():
+    clients, w = fleet([4, 6, 5]), network(dtype="float64").state_dict()
+    models = [network(seed, dtype="float64").state_dict() for seed in (1, 2, 3)]
+    answers = [(k, Answer(models[k], len(clients[k]))) for k in range(3)]
+    for path, mean in gather(iter(answers), clients, w, 3, range(3), 0).mean.items():
+        np.testing.assert_array_equal(mean, average([(a.weights, a.n) for _, a in answers])[path])
+    answers[1] = 1, Answer(None, 0, error="gone")
+    along = gather(iter(answers), clients, w, 3, range(3), 0)
+    after = gather(iter(answers), clients, w, 2, range(3), 0)  # one in excess: models wait
+    assert [a.weights is None for a in along.kept.values()] == [True, True]
+    assert [a.weights is None for a in after.kept.values()] == [False, False]
+    for path, mean in average([(models[0], 4), (models[2], 5)]).items():
+        np.testing.assert_array_equal(after.mean[path], mean)
+        scale = abs(models[0][path]) + abs(models[2][path])
+        assert (abs(along.mean[path] - mean) <= 4 * np.finfo(float).eps * scale).all()
+    assert along.dropped == after.dropped and gather(answers[1:2], clients, w, 3, [1], 0).mean is None
+
+
+def test_a_round_of_many_clients_holds_few_models():
+    import tracemalloc
+
+    model = nn.Sequential(nn.Dense(4, 4000), nn.ReLU(), nn.Dense(4000, 3))
+    one_model = sum(a.nbytes for a in model.state_dict().values())
+    peaks = []
+    for K in (5, 80):
+        clients = fleet([1] * K)
+        tracemalloc.start()
+        run(clients, model, rounds=1, C=1.0, E=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 2 * one_model
 
 
 def die(model, client, k, order):
