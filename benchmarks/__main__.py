@@ -31,10 +31,15 @@ def main() -> None:
     kinds = training, recurrent, attribution, estimators, dropout, mixtures, federated
     cases = [*(case for kind in kinds for case in kind.cases(smoke)), imports.case()]
     wanted = [case for case in cases if arguments.only in case.name]
-    if not wanted and arguments.only not in "tape":
+    alone = {  # those that have no peer
+        "tape": lambda: tape.overhead(50 if smoke else 1000, pairs),
+        federated.GROWTH: lambda: federated.growth(smoke, pairs),
+    }
+    alone = {name: line for name, line in alone.items() if arguments.only in name}
+    if not wanted and not alone:
         parser.error(f"no comparison's name contains {arguments.only!r}: {'; '.join(case.name for case in cases)}")
-    if arguments.only in "tape":
-        print(tape.overhead(50 if smoke else 1000, pairs))
+    for line in alone.values():
+        print(line(), flush=True)
     for case in wanted:
         print(measure(case, pairs, warmup=1 if smoke else 2), flush=True)
     print(load())

@@ -1,16 +1,20 @@
-"""One round of federated averaging: clients of 600 examples, 2NN, E = 1, B = 10."""
+"""One round of federated averaging: clients of 600 examples, 2NN, E = 1, B = 10; and what a round costs a client."""
 
 from __future__ import annotations
 
+import tracemalloc
+from math import log
+
 import numpy as np
 
-from minidl.federated import Client, fedavg
+from minidl import data
+from minidl.federated import Client, clients_of, fedavg
 from minidl.federated.client import BATCHES, batches_of
 from minidl.federated.models import mnist_2nn
 from minidl.randomness import stream
 
 from . import models, peers
-from .timing import Case
+from .timing import Case, seconds, shown
 
 BAR = 0.7
 RATE = 0.05
@@ -94,3 +98,32 @@ def _vmap(torch, model, clients):
         return weights["0.weight"].double().mean(0).T.float().numpy()
 
     return round
+
+
+GROWTH = "FedAvg round by number of clients"
+
+
+def growth(smoke: bool, repeats: int) -> str:
+    """A round of all clients, 10 to 10,000 with ten of the small digits each: time by client, memory at its peak."""
+    images, labels = data.digits()
+    x, model, times, peaks = images.reshape(-1, 64), mnist_2nn(64), {}, {}
+    for K in (10, 100) if smoke else (10, 100, 1_000, 10_000):
+        rows = np.random.default_rng(0).integers(0, len(x), (K, 10))
+        clients = clients_of(x, labels, list(rows))
+
+        def a_round(clients=clients):
+            fedavg(model, clients, rounds=1, C=1.0, E=1, B=10, lr=RATE, seed=0, progress=False)
+
+        a_round()
+        times[K] = min(seconds(a_round) for _ in range(max(1, min(repeats, 30_000 // K))))
+        tracemalloc.start()
+        a_round()
+        peaks[K] = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+    few, many = min(times), max(times)
+    slope = log(times[many] / times[few]) / log(many / few)
+    each = ", ".join(f"{K:,}: {shown(times[K] / K)} and {peaks[K]:.1f} MB" for K in times)
+    return (
+        f"{GROWTH:<34} a client, and the round's peak of new memory: {each}   "
+        f"time grows as clients to the power {slope:.2f}"
+    )

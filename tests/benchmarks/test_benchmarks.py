@@ -15,8 +15,16 @@ def test_the_benchmarks_run_at_smoke_size_without_peers():
     )
     assert done.returncode == 0, done.stderr
     names = "tape", "2NN step", "CNN step", "char-LSTM step", "MC dropout", "epsilon-LRP", "DeepLIFT Rescale", "import"
+    names += "FedAvg round, 2 clients", "FedAvg round by number of clients"
     for name in names:
         assert name in done.stdout
+
+
+def test_the_benchmark_against_flower_runs_without_it():
+    code = "import sys; sys.modules['flwr'] = None; sys.argv[1:] = ['--smoke']; from benchmarks.flower import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "peer not installed" in done.stdout
 
 
 @pytest.mark.parametrize("low, high, said", [(0.5, 0.7, "met"), (0.8, 0.9, "missed"), (0.7, 0.8, "undecided")])
