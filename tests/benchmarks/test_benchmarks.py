@@ -21,7 +21,8 @@ def test_the_benchmarks_run_at_smoke_size_without_peers():
 
 
 def test_the_benchmark_against_flower_runs_without_it():
-    code = "import sys; sys.modules['flwr'] = None; sys.argv[1:] = ['--smoke']; from benchmarks.flower import main; main()"
+    code = "import sys; sys.modules['flwr'] = None; sys.argv[1:] = ['--smoke']\n"
+    code += "from benchmarks.flower import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "peer not installed" in done.stdout
