@@ -271,7 +271,7 @@ for ax, form in zip(axes, FLEETS, strict=True):
     ax.axhline(100 * common, color=GREY, lw=0.8, ls="--")
     ax.set(title=form, xlabel="rounds of communication", xscale="log")
 axes[0].set_ylabel("next characters that are right (%)")
-axes[0].legend(frameon=False, loc="upper left", fontsize=8)
+axes[0].legend(frameon=False, loc="lower right", fontsize=8)
 
 labels = [name_of(E, B) for E, B, _ in SETTINGS[::-1]]
 ours = {(name_of(E, B), form): rounds_to(h["accuracy"], TARGET) for (form, E, B), h in curves.items()}
