@@ -99,7 +99,8 @@ printed = dict(zip(columns, (1146, 3_564_579, 870_014)))
 rows = []
 for name, n in sizes.items():
     values = len(n), split.train_symbols, split.test_symbols, np.mean(n), max(n), sum(k == 1 for k in n)
-    rows.append({"label": name, "paper": printed if FULL else {}, "ours": dict(zip(columns, values, strict=True))})
+    label = name if FULL else f"stand-in, {name}"
+    rows.append({"label": label, "paper": printed if FULL else {}, "ours": dict(zip(columns, values, strict=True))})
 report.record(
     "fedavg:shakespeare",
     "Text as clients: " + ("the roles of 37 plays" if FULL else "the topics of this Python's help (a stand-in)"),
@@ -109,11 +110,14 @@ report.record(
     note="ours are counted without marks and ends of lines; the paper's edition of the plays is another one and may "
     "count ends of lines" if FULL else "each version of Python has topics of its own",
 )
+held = np.cumsum(sorted(sizes[f"by {KIND}"], reverse=True))
+print(f"the {np.searchsorted(held, held[-1] / 2) + 1} largest of {len(held)} clients hold half of the lines")
 figure
 
 # %% [markdown]
-# A few clients hold most of the text, and many next to nothing: this is the *unbalanced* half of the problem. The other
-# half, that what they hold differs, one sees by reading two of them.
+# A few clients hold half of the text, and most hold little: this is the *unbalanced* half of the problem. The other
+# half, that what they hold differs, one sees by reading two of them. Dealt out, all hold the same number of lines, but
+# for one, and every client holds some of everything.
 #
 # ## 2. The network, to the last parameter
 #
@@ -174,41 +178,45 @@ print(f"by hand {nats:.5f} nats, by the library {next_symbol_loss(model(x), y).i
 # FederatedSGD takes one step a round. Federated averaging takes, in expectation over clients,
 # $u = E\, n / (K B)$ of them [fedavg:updates-per-round]. The text orders its table 2 by $u$, and finds that its LSTM
 # comes to 54 % of the characters in 95 times fewer rounds with $u = 37$ than with 1, if clients are roles; with
-# balanced IID clients in 13 times fewer. We run the same rows, cheapest rounds last, at one fixed learning rate for
-# all. (The paper takes the best of a grid for each row, by the test set.) At quick scale a client has the first 20
-# characters of the first 40 lines of a topic, there are 20 topics, and the LSTMs have 32 units.
+# balanced IID clients in 13 times fewer. We run rows of that table at one fixed learning rate for all, where the text
+# takes the best of a grid for each row, by the test set. At quick scale a client has the first 20 characters of the
+# first 40 lines of a topic, there are 40 topics, the LSTMs have 32 units, and the target is a modest 20 %.
 
 # %%
 if FULL:
     fleet, LOOKED = split, 2000
 else:
-    some = np.random.default_rng(run.seed).permutation(sorted(spoken))[: run.pick(smoke=6, quick=20, full=0)]
+    some = np.random.default_rng(run.seed).permutation(sorted(spoken))[: run.pick(smoke=6, quick=40, full=0)]
     fleet = by_speaker({topic: [line[:20] for line in spoken[topic][:40]] for topic in sorted(some)})
     LOOKED = 400
 FLEETS = {"IID": dealt_out(fleet, run.seed).clients, f"by {KIND}": fleet.clients}
 some = np.random.default_rng(run.seed).permutation(len(fleet.test[0]))[:LOOKED]
 TEST = tuple(a[some] for a in fleet.test)
-C, TARGET, RATE = 0.1, run.pick(smoke=0.05, quick=0.18, full=0.54), run.pick(smoke=4.0, quick=4.0, full=1.47)
+C, TARGET, RATE = 0.1, run.pick(smoke=0.05, quick=0.20, full=0.54), run.pick(smoke=4.0, quick=4.0, full=1.47)
 n = [len(c) for c in fleet.clients]
 print(f"{len(n)} clients, {np.mean(n):.1f} lines each, {len(TEST[0])} lines for the test")
 
 # E, B, and how many rounds are run with IID clients and by who speaks, in the order in which they are run
 SETTINGS = run.pick(
     smoke=((5, 10, (1, 1)), (1, 10, (2, 2)), (1, None, (2, 2))),
-    quick=((5, 10, (15, 15)), (1, 10, (50, 50)), (1, None, (80, 80))),
-    full=((5, 10, (4, 8)), (1, 10, (20, 20)), (5, 50, (0, 0)), (5, None, (0, 0)), (1, 50, (0, 0)), (1, None, (0, 0))),
+    quick=((5, 10, (12, 12)), (1, 10, (60, 60)), (1, None, (150, 150))),
+    full=((5, 10, (4, 8)), (5, 50, (0, 0)), (1, 10, (20, 20)), (5, None, (0, 0)), (1, 50, (0, 0)), (1, None, (0, 0))),
 )
-PAPER = {  # rounds to 54 %: IID, by role
-    (1, None): (2488, 3906),
-    (1, 50): (1635, 549),
-    (5, None): (613, 597),
-    (1, 10): (460, 164),
-    (5, 50): (401, 152),
-    (5, 10): (192, 41),
+PAPER = {  # u, and rounds to 54 %: IID, by role
+    (1, None): (1.0, 2488, 3906),
+    (1, 50): (1.5, 1635, 549),
+    (5, None): (5.0, 613, 597),
+    (1, 10): (7.4, 460, 164),
+    (5, 50): (7.4, 401, 152),
+    (5, 10): (37.1, 192, 41),
 }
 
 
-def learn(form, E, B, rounds, rate):
+def name_of(E, B):
+    return ("FedSGD" if (E, B) == (1, None) else "FedAvg") + f", E = {E}, B = {'all' if B is None else B}"
+
+
+def learn(form, E, B, rounds, rate, C=C):
     """The history of so many rounds; at full scale a killed run goes on, and a run that is asked for twice is there."""
     name = f"{form.replace(' ', '-')}-E{E}-B{B}-rate{rate}"
     return fedavg(
@@ -217,20 +225,40 @@ def learn(form, E, B, rounds, rate):
     ).history  # fmt: skip
 
 
+# %% [markdown]
+# Before rounds that take minutes each, the full scale measures how long the rows of the text would take here, and says
+# which are run, and how far:
+
+# %%
+NOT_RUN = "minidl:language-not-run"  # recorded at full scale only
+if FULL:
+    columns = "minutes a round", "hours to the text's round, IID", "hours to the text's round, by role", "rounds run"
+    rows = []
+    for E, B, asked in SETTINGS[::-1]:
+        minutes = measure_seconds(char_lstm(), FLEETS["IID"], B=B, test=TEST, loss=next_symbol_loss).a_round(C, E) / 60
+        values = minutes, *(minutes / 60 * needed for needed in PAPER[E, B][1:]), " and ".join(map(str, asked))
+        rows.append({"label": name_of(E, B), "ours": dict(zip(columns, values, strict=True))})
+    report.record(
+        NOT_RUN,
+        "Table 2's LSTM: what its rows would take on the machine that ran this, and what was run",
+        columns=columns,
+        rows=rows,
+        note="one core; by one client's pass over as many lines as clients hold on average and one look at the test "
+        "lines, so roughly; at one learning rate. Rounds run: IID and by role, 0 for rows that were not run",
+    )
+
+# %%
 curves = {
     (form, E, B): learn(form, E, B, rounds, RATE)
     for E, B, asked in SETTINGS
     for form, rounds in zip(FLEETS, asked, strict=True)
     if rounds
 }
+TOLD = TEST[1][TEST[1] != NOTHING]
+common = np.bincount(TOLD).max() / len(TOLD)  # who always says the most frequent character
+print(f"who always says {chr(np.bincount(TOLD).argmax())!r} is right in {common:.1%}")
 
 # %%
-
-
-def name_of(E, B):
-    return ("FedSGD" if (E, B) == (1, None) else "FedAvg") + f", E = {E}, B = {'all' if B is None else B}"
-
-
 figure = Figure(figsize=(8.5, 3.2), layout="constrained")
 axes = figure.subplots(1, 2, sharey=True)
 colours = dict(zip([s[:2] for s in SETTINGS], (BLUE, ORANGE, GREY, GREEN, "#CC79A7", BLACK)))
@@ -240,15 +268,18 @@ for ax, form in zip(axes, FLEETS, strict=True):
             best = 100 * best_so_far(history["accuracy"])
             ax.plot(history["round"] + 1, best, color=colours[E, B], label=name_of(E, B))
     ax.axhline(100 * TARGET, color=GREY, lw=0.8)
+    ax.axhline(100 * common, color=GREY, lw=0.8, ls="--")
     ax.set(title=form, xlabel="rounds of communication", xscale="log")
 axes[0].set_ylabel("next characters that are right (%)")
-axes[0].legend(frameon=False)
+axes[0].legend(frameon=False, loc="lower right", fontsize=8)
 
 labels = [name_of(E, B) for E, B, _ in SETTINGS[::-1]]
 ours = {(name_of(E, B), form): rounds_to(h["accuracy"], TARGET) for (form, E, B), h in curves.items()}
-paper = {(name_of(*key), form): r for key, rounds in PAPER.items() for form, r in zip(FLEETS, rounds, strict=True)}
+paper = {(name_of(*key), form): r for key, (_, *two) in PAPER.items() for form, r in zip(FLEETS, two, strict=True)}
 table = speedup_table(ours, labels, list(FLEETS), paper if FULL else None)
 for row, (E, B, asked) in zip(table["rows"], SETTINGS[::-1], strict=True):
+    if FULL:
+        row["paper"]["u"] = PAPER[E, B][0]
     row["ours"] |= {"u": updates_per_round(n, E, B), "rounds run": " and ".join(map(str, asked))}
 report.record(
     "minidl:table2-lstm",
@@ -256,15 +287,25 @@ report.record(
     columns=("u", *table["columns"], "rounds run"),
     rows=table["rows"],
     figure=figure,
-    note=f"one learning rate, {RATE}, for all; {len(TEST[0])} lines of the test, drawn once; C = {C}",
+    note=f"one learning rate, {RATE}, for all; {len(TEST[0])} lines of the test, drawn once; C = {C}. Grey: the "
+    f"target, and dashed, who always says the most frequent character: {common:.1%}",
 )
 figure
 
 # %% [markdown]
-# Best so far, as in the text's figure 2: a curve never falls. The row with the most local work needs the fewest
-# rounds, and one step a round is far behind. A word of caution about the horizontal axis: a round of $E = 5$ and
-# $B = 10$ is also the one that computes most. Where computing is free and rounds are dear, as on phones, that is the
-# right axis. Section 6 shows the other.
+# Best so far, as in the text's figure 2: a curve never falls. The more steps a client takes between two averages, the
+# fewer rounds it takes. With $u$ around 2 the target needs 2.5 to 3.5 times fewer rounds than FedSGD, with $u$ around
+# 10 about 14 to 19 times fewer: somewhat more than $u$. And five passes need 4 to 6 times fewer rounds than one. In the
+# text, too, its IID column gains less than $u$ (13 times with $u = 37$) and its column by role more (95 times).
+#
+# That difference between the two columns we do not see: by topic and IID take about as many rounds. The text supposes
+# that roles with much text of their own make local work pay. Here no topic has more than 32 lines to learn from, so
+# this fits, and proves nothing.
+#
+# Two words of caution. One rate for all is not the best rate for each: with twice the rate FedSGD is faster for some
+# seeds, and for others it hardly gets beyond the most frequent character in a hundred rounds. And a round of $E = 5$
+# and $B = 10$ is also the one that computes most. Where computing is free and rounds are dear, as on phones, the axis
+# is the right one. Section 6 shows the other.
 #
 # ## 4. Too many epochs
 #
@@ -277,8 +318,8 @@ figure
 # $$w^\star = \frac{\sum_k n_k \left(1 - (1 - \eta a_k)^E\right) c_k}{\sum_k n_k \left(1 - (1 - \eta a_k)^E\right)}$$
 #
 # For $E = 1$ the weights are $n_k \eta a_k$, and that is the minimum of the objective. As $E$ grows they tend to $n_k$:
-# the mean of the clients' own minima, whatever the curvatures. One round gets there, and no further round moves it. In
-# code, formula and library:
+# the mean of the clients' own minima, whatever the curvatures. One round gets there, and no further round moves it: the
+# text expects as much of convex problems. In code, formula and library:
 
 # %%
 n_k, a, c, eta = np.array([1, 3, 2]), np.array([0.1, 1.2, 0.6]), np.array([3.0, -1.0, 1.0]), 0.5
@@ -314,46 +355,57 @@ report.record(
 
 # %% [markdown]
 # So $E$ trades speed for a bias, and the bias comes from clients that *differ* in curvature and in minimum. A network
-# has no closed form, but clients that differ it has. Here is the LSTM at the printed rate:
+# has no closed form, but clients that differ it has. Here is the LSTM at the printed rate, with lines by who speaks.
+# (At quick scale two clients a round, so that 25 passes stay affordable.)
 
 # %%
-LONG = run.pick(smoke=((1, 2), (5, 1)), quick=((1, 12), (5, 12), (25, 5)), full=((1, 20), (5, 8), (25, 2)))
-figure = Figure(figsize=(6, 3.2), layout="constrained")
-ax = figure.subplots()
-columns = "rounds", "steps a client and round", "loss to learn from, first", "last", "right, best", "right, last"
+LONG = run.pick(smoke=((1, 2), (5, 1)), quick=((1, 20), (5, 20), (25, 8)), full=((1, 20), (5, 8), (25, 2)))
+figure = Figure(figsize=(8.5, 3.2), layout="constrained")
+left, right = figure.subplots(1, 2)
+columns = "rounds", "steps a client and round", "clients' loss, first", "clients' loss, last"
+columns += "test loss, second", "test loss, last", "right, best", "right, last"
 rows = []
 for (E, rounds), colour in zip(LONG, (BLUE, ORANGE, GREEN)):
-    history = learn(f"by {KIND}", E, 10, rounds, 1.47)
-    ax.plot(history["round"] + 1, 100 * history["accuracy"], ".-", color=colour, label=f"E = {E}")
-    right = history["accuracy"]
-    asked = history["steps"].sum() / history["returned"].sum()
-    values = rounds, asked, history["loss"][0], history["loss"][-1], right.max(), right[-1]
+    h = learn(f"by {KIND}", E, 10, rounds, 1.47, run.pick(smoke=C, quick=0.05, full=C))
+    left.plot(h["round"] + 1, 100 * h["accuracy"], ".-", color=colour, label=f"E = {E}")
+    right.plot(h["round"] + 1, h["test_loss"], ".-", color=colour, label=f"E = {E}")
+    steps, own, test, acc = h["steps"].sum() / h["returned"].sum(), h["loss"], h["test_loss"], h["accuracy"]
+    values = rounds, steps, own[0], own[-1], test[:2][-1], test[-1], acc.max(), acc[-1]
     rows.append({"label": f"E = {E}", "ours": dict(zip(columns, values, strict=True))})
-ax.set(xlabel="rounds of communication", ylabel="next characters that are right (%)")
-ax.legend(frameon=False)
+left.set(xlabel="rounds of communication", ylabel="next characters that are right (%)")
+right.set(xlabel="rounds of communication", ylabel="loss on test lines (nats a character)")
+right.legend(frameon=False)
 report.record(
     "fedavg:fig3",
     "Many local epochs at a fixed rate of 1.47, B = 10, " + ("plays by role" if FULL else "help texts (a stand-in)"),
     columns=columns,
     rows=rows,
     figure=figure,
-    note="the text's figure has no numbers beside it: it says that for very large E averaging can plateau or diverge",
+    note="losses in nats; clients' loss: the mean over their own lines while they train. The text's figure has no "
+    "numbers beside it: it says that for very large E averaging can plateau or diverge",
 )
 figure
 
 # %% [markdown]
-# TEXT
+# By rounds, many epochs look good at first: 25 of them are right more often than 5 or 1 after as many rounds. The right
+# panel, and the columns of losses, show the other side. With $E = 25$ the clients' loss on their own lines falls by
+# more than half in eight rounds, and that of the averaged model on the test lines does not fall at all after the
+# second: this is the plateau of the text. Clients learn their lines by heart, and the mean becomes surer of itself, not
+# better. With $E = 5$ the test loss still falls. In accuracy, which asks only what is likeliest, eight rounds show no
+# harm. Nor do they say how much of it is the bias of the parabolas and how much plain overfitting of twenty lines: both
+# come from working too long on too little.
 #
 # The text draws a conclusion: as training goes on, one might do *less* between two averages, smaller $E$ or larger $B$,
-# as one lets a learning rate decay. Chapter 10 tries it.
+# as one lets a learning rate decay. Chapter 10 tries it, and exercise 3.
 #
 # ## 5. Words
 #
 # The largest experiment of the text: ten million posts, 500,000 authors, a client each, of at most 5000 words, tested
 # on posts by others [fedavg:word-data]. The posts are not public. In their place stand topics (at full scale: roles),
-# each an author; a fifth of them does not learn and is the test. The network is an embedding of 192, an LSTM of 256 and
-# a softmax over 10,000 words [fedavg:word-lstm]. Its count, 4,950,544, contradicts the prose: "input and output
-# embeddings of dimension 192" would leave no room for a matrix of 256 by 10,000, and only with that one it comes out.
+# each an author; a fifth of them does not learn and is the test. (At quick scale 300 words of each, and 999 words and
+# an id for all others in the vocabulary.) The network is an embedding of 192, an LSTM of 256 and a softmax over 10,000
+# words [fedavg:word-lstm]. Its count, 4,950,544, contradicts the prose: "input and output embeddings for each word were
+# of dimension 192" would leave no room for a matrix of 256 by 10,000, and only with that one it comes out.
 
 # %%
 V, H, D = 10_000, 256, 192
@@ -366,9 +418,9 @@ assert with_matrix == 4_950_544
 # A step from an author to the next rows of words:
 
 # %%
-LIMIT = run.pick(smoke=40, quick=120, full=5000)
+LIMIT = run.pick(smoke=40, quick=300, full=5000)
 texts = {":".join(who) if FULL else who: "\n".join(lines) for who, lines in spoken.items()}
-vocabulary = Words("\n".join(texts.values()), run.pick(smoke=200, quick=None, full=9_999))
+vocabulary = Words("\n".join(texts.values()), run.pick(smoke=200, quick=999, full=9_999))
 SIZE = len(vocabulary)  # the last id is for all that are not among them
 authors = by_author(texts, vocabulary, unroll=10, limit=LIMIT, tested=0.2, rng=run.seed)
 ids = vocabulary.encode(texts[authors.clients[0].id])[:11]
@@ -380,9 +432,9 @@ print("read:", vocabulary.decode(x), "\ntell:", vocabulary.decode(y))
 # %%
 asked = run.pick(smoke=2, quick=6, full=200)
 WORDS = {  # E, B, learning rate, rounds
-    "FedSGD": (1, None, 18.0, run.pick(smoke=2, quick=20, full=8)),
-    "FedAvg, E = 1": (1, 8, 9.0, run.pick(smoke=2, quick=20, full=12)),
-    "FedAvg, E = 5": (5, 8, 9.0, run.pick(smoke=1, quick=8, full=3)),
+    "FedSGD": (1, None, 18.0, run.pick(smoke=2, quick=40, full=8)),
+    "FedAvg, E = 1": (1, 8, 9.0, run.pick(smoke=2, quick=30, full=12)),
+    "FedAvg, E = 5": (5, 8, 9.0, run.pick(smoke=1, quick=30, full=3)),
 }
 some = np.random.default_rng(run.seed).permutation(len(authors.test[0]))[:LOOKED]
 WORD_TEST = tuple(part[some] for part in authors.test)
@@ -397,7 +449,7 @@ words = {
 }  # fmt: skip
 TOLD = WORD_TEST[1][WORD_TEST[1] != NOTHING]
 common = np.bincount(TOLD).max() / len(TOLD)  # who always says the most frequent word
-WORD_TARGET = run.pick(smoke=0.01, quick=0.25, full=0.105)
+WORD_TARGET = run.pick(smoke=0.01, quick=0.13, full=0.105)
 
 # %%
 SHADES = dict(zip(WORDS, (BLACK, BLUE, ORANGE), strict=True))
@@ -419,7 +471,8 @@ rows = [
     for name, numbers in (("FedSGD", (18.0, 820)), ("FedAvg, E = 1", (9.0, 35)))
 ]
 for name, history in words.items():
-    values = WORDS[name][2], rounds_to(history["accuracy"], WORD_TARGET), WORDS[name][3]
+    needed = rounds_to(history["accuracy"], WORD_TARGET)
+    values = WORDS[name][2], needed if np.isfinite(needed) else "not reached", WORDS[name][3]
     rows.append({"label": f"stand-in, {KIND}s, to {WORD_TARGET:.1%}: {name}",
                  "ours": dict(zip(columns, values, strict=True))})  # fmt: skip
 report.record(
@@ -428,28 +481,36 @@ report.record(
     columns=columns,
     rows=rows,
     figure=figure,
-    note=f"B = 8, {asked} clients a round (200 in the text), {SIZE:,} words, rates as printed, not tuned here. Grey: "
-    f"who always says the most frequent word is right in {common:.1%}",
+    note=f"B = 8, {asked} clients a round (200 in the text), {SIZE:,} words, rates as printed, not tuned here; the id "
+    f"for all other words counts as a word. Grey: who always says the most frequent word is right in {common:.1%}; "
+    "dashed: the target",
 )
 figure
 
 # %%
-columns = "right, best", "right, mean of the second half", "deviation from round to round"
+columns = "after 5 rounds", "mean of the last 10", "deviation from round to round", "rounds run"
 rows = []
 for name, history in words.items():
-    half = history["accuracy"][len(history) // 2 :]
-    values = history["accuracy"].max(), half.mean(), np.diff(half).std() if len(half) > 2 else None
+    last = history["accuracy"][-10:]
+    values = history["accuracy"][:5][-1], last.mean(), np.diff(last).std() if len(last) > 2 else None, len(history)
     rows.append({"label": f"stand-in, {KIND}s: {name}", "ours": dict(zip(columns, values, strict=True))})
 report.record(
     "fedavg:fig10",
     f"The word LSTM, one local epoch against five, as measured, on {KIND}s (a stand-in for posts)",
     columns=columns,
     rows=rows,
-    note="the text finds E = 1 slightly ahead of E = 5, and FedSGD to vary more than both; it prints no numbers",
+    note="next words that are right; the deviation is of the changes in the last 10 rounds. The text finds E = 1 "
+    "slightly ahead of E = 5, and FedSGD to vary more than both; it prints no numbers",
 )
 
 # %% [markdown]
-# TEXT
+# FedAvg with $E = 1$ comes to the target in about half of FedSGD's rounds; the text has 23 times fewer. The
+# difference has a reason: $u$. A topic of 300 words makes about three steps of eight rows a round, one of the text's
+# authors with 5000 words some sixty. The text does not say how many words an author has on average.
+#
+# Five epochs are ahead after five rounds, and behind after thirty: there one epoch is right in more words, as the text
+# finds. Its second finding is here too: in the last rounds FedSGD jumps most. Nothing was tuned, and all three
+# are only some points above who says one word for ever.
 #
 # ## 6. Pictures: rounds or gradients?
 #
@@ -458,7 +519,7 @@ report.record(
 # each picture, cut out at random, mirrored, brighter or darker, with more or less contrast, and whitened
 # [fedavg:cifar-cnn]. The photographs are not at hand here. The stand-in are digits, enlarged to 32 by 32 in a colour
 # each, with a smaller network (at full scale: MNIST in a frame, and the whole network). Whoever has the photographs
-# puts `minidl.data.cifar.cifar10()` in their place.
+# puts `minidl.data.cifar.cifar10()` in their place. Every row about them says "stand-in".
 
 # %%
 if FULL:
@@ -471,13 +532,12 @@ else:
     grey, labels = data.digits()
     grey = grey.reshape(-1, 8, 8).repeat(4, 1).repeat(4, 2)
     learns, held_out = data.stratified_split(labels, 0.2, run.seed)
-rng = np.random.default_rng(run.seed)
-tints = rng.uniform(0.3, 1, (len(grey), 3, 1, 1))
-images = (grey[:, None] * tints).astype(np.float32)
-learns = learns[: run.pick(smoke=60, quick=1400, full=50_000)]
+    learns = learns[: run.pick(smoke=60, quick=1400, full=0)]
+rng, some = np.random.default_rng(run.seed), np.concatenate([learns, held_out])
+tints = rng.uniform(0.3, 1, (len(some), 3, 1, 1)).astype(np.float32)
+images, labels, n = grey[some, None] * tints, labels[some], len(learns)
 K, B, kernels, units = run.pick(smoke=(6, 5, 2, (8, 8)), quick=(20, 10, 8, (32, 16)), full=(100, 50, 64, (384, 192)))
-people = clients_of(images[learns], labels[learns], iid(len(learns), K, run.seed))
-PICTURES = images[held_out], labels[held_out]
+people, PICTURES = clients_of(images[:n], labels[:n], iid(n, K, run.seed)), (images[n:], labels[n:])
 network = cifar_cnn(kernels, units, rng=run.seed)
 print(f"{K} clients of {len(people[0])}, {len(held_out)} pictures for the test; "
       f"{sum(p.size for p in network.parameters().values()):,} parameters")  # fmt: skip
@@ -495,32 +555,35 @@ report.record(
     "What the network sees of a picture: a window in the test, random views in training",
     columns=("parameters",),
     rows=[
-        {"label": "the text, about", "paper": {"parameters": 1_000_000}, "ours": {"parameters": 1_068_298}},
-        {"label": "here", "ours": {"parameters": sum(p.size for p in network.parameters().values())}},
+        {"label": "the text, about", "paper": {"parameters": 1_000_000},
+         "ours": {"parameters": sum(p.size for p in cifar_cnn().parameters().values())}},
+        {"label": "stand-in, here", "ours": {"parameters": sum(p.size for p in network.parameters().values())}},
     ],
     figure=figure,
     note="each view is stretched to the range of colours for the eye",
-)
+)  # fmt: skip
 figure
 
 # %% [markdown]
 # The baseline of the text is sequential SGD on all pictures in one place [fedavg:sgd-baseline]; each of its steps would
 # be a round. With $C = 0$, one client a round, federated averaging is the same thing with $E n_k / B$ steps a round.
-# Both go from one small batch to the next, and their accuracy swings. Averaging over $m$ clients leaves the mean of a
-# round where it is and divides the variance of a step by $m$.
+# Both go from one small batch to the next, and their accuracy swings. Averaging over $m$ clients of one size leaves the
+# expected answer of a round where it is, and divides its variance by $m$ or a little more. The learning rate decays
+# from round to round, $\eta_t = \eta\, d^t$, with the factors of the text's figure 4 [fedavg:lr-decay]: 0.9934 for
+# FedSGD and 0.99 for FedAvg. It tuned them; we did not, and our baseline keeps its rate.
 
 # %%
-LR = 0.1  # fixed for all; decayed by a factor a round as in the text's figure 4
-STEPS, EVERY = run.pick(smoke=(10, 5), quick=(300, 10), full=(1000, 20))
+LR = 0.1  # of all at the start
+STEPS, EVERY = run.pick(smoke=(20, 5), quick=(300, 10), full=(1000, 20))
 PICTURE_RUNS = {  # C, E, B, decay, rounds
-    "FedSGD": (0.1, 1, None, 0.9934, run.pick(smoke=2, quick=30, full=20)),
-    "FedAvg, C = 0.1": (0.1, 5, B, 0.99, run.pick(smoke=1, quick=8, full=15)),
-    "FedAvg, C = 0": (0.0, 5, B, 0.99, run.pick(smoke=2, quick=15, full=30)),
+    "FedSGD": (0.1, 1, None, 0.9934, run.pick(smoke=3, quick=30, full=20)),
+    "FedAvg, C = 0.1": (0.1, 5, B, 0.99, run.pick(smoke=3, quick=10, full=15)),
+    "FedAvg, C = 0": (0.0, 5, B, 0.99, run.pick(smoke=3, quick=15, full=30)),
 }
 sgd = run.cached(
     "sequential",
     lambda: sequential_sgd(
-        network, images[learns], labels[learns], steps=STEPS, B=B, lr=LR, seed=run.seed, test=PICTURES, every=EVERY
+        network, images[:n], labels[:n], steps=STEPS, B=B, lr=LR, seed=run.seed, test=PICTURES, every=EVERY
     ).history.columns,
 )
 pictures = {
@@ -544,7 +607,7 @@ for across, what in ((0, "rounds of communication"), (1, "gradients of mini-batc
     for name, track in tracks.items():
         if across == 0 or name != "FedSGD":  # its gradients are those of all that a client has
             ax.plot(track[across], 100 * track[2], color=HUES[name], label=name, lw=1.2)
-    ax.set(xlabel=what, ylabel="pictures that are right (%)")
+    ax.set(xlabel=what, ylabel="pictures that are right (%)", xscale="linear" if across else "log")
     ax.legend(frameon=False)
 
 PICTURE_TARGETS = run.pick(smoke=(0.1, 0.11, 0.12), quick=(0.2, 0.4, 0.5), full=(0.8, 0.9, 0.95))
@@ -558,15 +621,16 @@ rows = [
 for target in PICTURE_TARGETS:
     spacing = {name: tracks[name][0][0] for name in columns}  # rounds between two points of a curve
     needed = {name: rounds_to(tracks[name][2], target) * spacing[name] for name in columns}
-    rows.append({"label": f"stand-in: to {target:.0%}, digits", "ours": needed})
+    ours = {name: value if np.isfinite(value) else "not reached" for name, value in needed.items()}
+    rows.append({"label": f"stand-in: to {target:.0%}, digits", "ours": ours})
 STAND_IN = f"{'MNIST' if FULL else 'digits of 8 x 8'} in colours for CIFAR-10; B = {B}"
 report.record(
     "fedavg:table3",
     "Rounds to a target: sequential SGD, FedSGD and FedAvg with E = 5, on pictures",
     columns=columns,
     rows=rows,
-    note=f"{STAND_IN}; one learning rate, {LR}, for all; inf: not reached in {STEPS} steps, "
-    f"{PICTURE_RUNS['FedSGD'][-1]} and {PICTURE_RUNS['FedAvg, C = 0.1'][-1]} rounds",
+    note=f"{STAND_IN}; the text's SGD has batches of 100. One learning rate, {LR}, for all at the start; run for "
+    f"{STEPS} steps, {PICTURE_RUNS['FedSGD'][-1]} and {PICTURE_RUNS['FedAvg, C = 0.1'][-1]} rounds",
 )
 report.record(
     "fedavg:fig4",
@@ -581,15 +645,18 @@ report.record(
     note=f"{STAND_IN}; decay 0.9934 a round for FedSGD, 0.99 for FedAvg, as in the text",
 )  # fmt: skip
 
+drawings[0]
+
 # %%
+EARLY = min(track[1][-1] for name, track in tracks.items() if name != "FedSGD")
 swing = {name: np.abs(np.diff(right[len(right) // 2 :])).mean() for name, (_, _, right) in tracks.items()}
 report.record(
     "fedavg:fig9",
     f"Accuracy by gradients of mini-batches of {B}, on pictures",
-    columns=("gradients", "right, best", "change between two points"),
+    columns=("gradients", early := f"right, best until {EARLY}", "change between two points"),
     rows=[
         {"label": f"stand-in: {name}", "ours": {
-            "gradients": tracks[name][1][-1], "right, best": tracks[name][2].max(),
+            "gradients": tracks[name][1][-1], early: np.interp(EARLY, tracks[name][1], best_so_far(tracks[name][2])),
             "change between two points": swing[name]}}
         for name in ("sequential SGD", "FedAvg, C = 0", "FedAvg, C = 0.1")
     ],
@@ -599,41 +666,33 @@ report.record(
 drawings[1]
 
 # %% [markdown]
-# TEXT
+# By rounds, FedAvg with $C = 0.1$ needs some thirty to fifty times fewer than sequential SGD to 40 and to 50 % of the
+# digits; the text has 49 to 64 times on photographs. FedSGD comes to 20 % in about as many rounds for each seed, SGD
+# in fewer or more, by luck; no higher target is reached in the thirty rounds that FedSGD has here. The text finds it
+# 4.7 times ahead of SGD.
+#
+# By gradients the advantage is gone. For the work of one, one client a round is about where SGD is, and two clients a
+# round are behind; the text expects SGD to be ahead, and finds FedAvg about equal. So averaging saves rounds, and no
+# computing. As for smoothing, SGD's curve, looked at every ten steps, jumps more than those of FedAvg. That averaging
+# over more clients smooths, as the text's figure 9 shows, we cannot confirm: a tenth of our 20 clients are two, which
+# halves a variance at best, and for $C = 0$ and 0.1 the order of the last column changes with the seed.
 #
 # ## At full scale
 #
 # The plays by role, 866,578 parameters, 125 clients a round. A round of $E = 5$ and $B = 10$ takes minutes on one core,
-# so ten rounds are run of it, twenty of $E = 1$, and the other rows of table 2 are listed as not run. What they would
-# take is measured at the start of the run, on one pass of one client:
+# so twelve of them are run, eight by role and four IID, and forty of $E = 1$, which is short of the target. The other
+# rows of table 2 are listed as not run, with the hours that they would take:
 #
 #     minidl reproduce 11 --scale full
 #
-# The plays' lines must lie in `MINIDL_DATA/shakespeare`; `minidl data fetch plays` says how to make them. Killed, it
-# goes on after the last round.
-
-# %%
-if FULL:
-    columns = "minutes a round", "hours to the text's round, IID", f"hours to the text's round, by {KIND}", "rounds run"
-    rows = []
-    for E, batch, rounds in SETTINGS:
-        seconds = measure_seconds(char_lstm(), FLEETS["IID"], B=batch, test=TEST, loss=next_symbol_loss)
-        minutes = seconds.a_round(C, E) / 60
-        values = minutes, *(minutes / 60 * needed for needed in PAPER[E, batch]), " and ".join(map(str, rounds))
-        rows.append({"label": name_of(E, batch), "ours": dict(zip(columns, values, strict=True))})
-    report.record(
-        "minidl:language-hours",
-        "What table 2's LSTM rows take on one core",
-        columns=columns,
-        rows=rows,
-        note="from one pass of one client of mean size over its lines; measured, so not the same from run to run",
-    )
+# The plays' lines must lie in `MINIDL_DATA/shakespeare`, and MNIST in `MINIDL_DATA/mnist`; `minidl data fetch plays`
+# says how to make the former. Killed, the chapter goes on after the last round.
 
 # %% [markdown]
 # What is kept of the full scale:
 
 # %%
-for id in ("fedavg:shakespeare", "minidl:table2-lstm", "fedavg:fig3", "fedavg:fig5", "fedavg:table3"):
+for id in ("fedavg:shakespeare", "minidl:table2-lstm", NOT_RUN, "fedavg:fig3", "fedavg:fig5", "fedavg:table3"):
     if full := report.kept(id):
         print(f"\n{full['title']}\n{text_table(full['columns'], full['rows'])}")
     else:
@@ -643,13 +702,13 @@ for id in ("fedavg:shakespeare", "minidl:table2-lstm", "fedavg:fig3", "fedavg:fi
 # ## Exercises
 #
 # 1. **Predict.** In section 4 give all three parabolas one curvature, `a = np.array([0.6, 0.6, 0.6])`. Write down the
-#    column w* for all four rows before you run, and what "objective above" will be. So what, of the two ways in which
-#    these clients differ, makes many epochs harmful?
+#    column w* for all four rows before you run, and what "objective above" will be. Then go back, and give them one
+#    minimum, `c = np.array([1.0, 1.0, 1.0])`. What does it take for many epochs to do harm?
 # 2. **Break.** Many who build this average all clients alike. Do so on the parabolas, by one more argument of `fedavg`:
 #    `combine=lambda answers, **_: average([(w, 1) for w, _ in answers])`, with `average` from `minidl.federated`. At
 #    which $E$ does the assertion stop the cell? Which other line must you change for it to hold again, and what would
 #    that change say about the data?
 # 3. **Build.** Less local work as training converges: in ten lines, run some rounds with $E = 5$ and the rest with
 #    $E = 1$ by two calls of `fedavg`, the second from the first's weights (`model.load_state_dict`). Graded by a law:
-#    on the parabolas, after many rounds of the second, w must be the minimum of the objective, to 1e-6, whatever the
-#    first did. Then try it on the topics: does it end above $E = 5$?
+#    on the parabolas, after 100 rounds of the second, w must be the minimum of the objective, to 1e-6, whatever the
+#    first did. Then try it on the words of section 5, five rounds and 25. Do you end above both, or only above $E = 5$?
