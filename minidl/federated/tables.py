@@ -124,7 +124,7 @@ for _cells in (cells_of(1), cells_of(2), cells_of(4)):
     PRINTED |= {cell: max(rounds, PRINTED.get(cell, 0)) for cell, rounds in _cells.items()}
 
 # exponents k of the rates 10^(k/3) to begin with, by partition and B
-MIDDLES = {"IID": {None: -2, 50: -2, 10: -3}, "non-IID": {None: -2, 50: -3, 10: -4}}
+MIDDLES = {"IID": {None: -1, 50: -2, 10: -2}, "non-IID": {None: -2, 50: -3, 10: -4}}
 
 
 class Measured(NamedTuple):

@@ -8,6 +8,7 @@ from federated.fleet import examples, fleet, network
 
 from minidl.federated import fedavg, rounds_to, tables
 from minidl.federated.tables import FIGURE8, PRINTED, Cell, Curve, cells_of, main, read, run
+from minidl.report.declaration import find_chapters
 
 TEST = examples(300, 9)
 CELL = Cell("2NN", "IID", 0.1, 1, 10)
@@ -135,6 +136,20 @@ def test_a_damaged_file_or_one_of_another_seed_is_refused(tmp_path, small):
     path.write_text(json.dumps({"rates": {}}))
     with pytest.raises(ValueError, match="is no file of a cell"):
         read(CELL, tmp_path)
+
+
+def test_every_file_that_is_kept_is_of_a_cell_and_reached_its_target_at_the_rate_that_it_names():
+    folder = find_chapters() / "results" / "cells"
+    by_name = {cell.name: cell for cell in (*PRINTED, *FIGURE8)}
+    for path in folder.glob("*.json"):
+        cell = by_name.pop(path.stem)
+        found = read(cell, folder)
+        accuracy = found.history["accuracy"]
+        if isinstance(cell, Curve):
+            assert len(accuracy) == cell.rounds and found.lr == cell.lr
+        else:
+            target = tables.TARGETS[cell.net]
+            assert found.rounds == inf or max(accuracy[:-1], default=0) < target <= accuracy[-1]
 
 
 def test_the_real_setting_of_a_cell_fits_its_network(monkeypatch):
