@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from math import inf, isfinite
@@ -118,7 +119,7 @@ FIGURE8 = [
     for E, rounds in ((1, 30), (5, 20), (25, 5))
 ]
 
-# tables 1 and 4 share two cells, tables 1 and 2 four: the larger number is the limit to run for
+# a cell that two tables share has two numbers: the larger one says how far to run
 PRINTED: dict[Cell, float] = {}
 for _cells in (cells_of(1), cells_of(2), cells_of(4)):
     PRINTED |= {cell: max(rounds, PRINTED.get(cell, 0)) for cell, rounds in _cells.items()}
@@ -130,7 +131,7 @@ MIDDLES = {"IID": {None: -1, 50: -2, 10: -2}, "non-IID": {None: -2, 50: -3, 10: 
 class Measured(NamedTuple):
     """What is on file of a cell: BestRate's values, with how many seconds all its rates took, and with what versions.
 
-    tuned: whether a smaller and a larger rate than the best have been tried.
+    tuned: whether a smaller and a larger rate than the best have been tried. seed: of all its random numbers.
     """
 
     lr: float
@@ -140,6 +141,7 @@ class Measured(NamedTuple):
     tuned: bool
     seconds: float
     versions: dict[str, str]
+    seed: int
 
 
 def read(cell: Cell | Curve, *folders: Path) -> Measured | None:
@@ -155,7 +157,8 @@ def read(cell: Cell | Curve, *folders: Path) -> Measured | None:
             best = min(tried, key=lambda lr: (tried[lr], -best_so_far(histories[lr]["accuracy"])[-1]))
             tuned = min(tried) < best < max(tried)
             seconds = sum(kept["seconds"] for kept in record["rates"].values())
-            return Measured(best, tried[best], tried, histories[best], tuned, seconds, record["versions"])
+            of = record["versions"], record["seed"]
+            return Measured(best, tried[best], tried, histories[best], tuned, seconds, *of)
     return None
 
 
@@ -237,11 +240,13 @@ def hours(cells: Sequence[Cell | Curve], seed: int = 0) -> dict[Cell | Curve, fl
 
 def _packed(history: History) -> dict[str, Any]:
     """A history as JSON that stays small: columns that never change as one number, seconds as their sum."""
-    columns = {name: values for name, values in history.columns.items() if name not in ("round", "seconds")}
-    shown = {name: columns.pop(name) for name in ("accuracy", "training loss") if name in columns}
-    constant = {name: values[0] for name, values in columns.items() if len(set(values)) == 1}
-    curves = {name: [v if isfinite(v) else None for v in values] for name, values in shown.items()}
-    return {"rounds run": len(history), "seconds": round(sum(history.columns["seconds"]), 1), **constant, **curves}
+    left_out = "round", "seconds", "loss", "test_loss"  # the last two are long, and no table needs them
+    columns = {
+        name: [v if isfinite(v) else None for v in values] if len(set(values)) > 1 or name == "accuracy" else values[0]
+        for name, values in history.columns.items()
+        if name not in left_out
+    }
+    return {"rounds run": len(history), "seconds": round(sum(history.columns["seconds"]), 1), **columns}
 
 
 def _unpacked(kept: Mapping[str, Any]) -> History:
@@ -255,8 +260,11 @@ def _unpacked(kept: Mapping[str, Any]) -> History:
 def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["rates"], record["seed"], record["versions"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record["seed"], record["versions"]
+        rates = record["rates"].values()
+        if not rates or not all(kept["accuracy"] and kept["seconds"] >= 0 for kept in rates):
+            raise ValueError("it has no rate with an accuracy by rounds")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"tables: {path} is no file of a cell ({error}); delete it to run the cell again") from error
     return record
 
@@ -278,13 +286,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no cell fits {' '.join(patterns)}; --list shows all")
     if sentence := registry.missing("mnist"):
         parser.exit(3, f"{sentence}\n")
-    times = hours(chosen, options.seed)
+    if options.seed < 0:
+        parser.error(f"--seed must be at least 0, got {options.seed}")
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--folder must be a folder that can be written: {error}")
+    times, failed = hours(chosen, options.seed), 0
     for cell in sorted(chosen, key=times.get):
-        found = read(cell, options.folder)
-        if not options.list and not (found and (found.tuned or options.one_rate or isinstance(cell, Curve))):
-            found = run(cell, options.folder, seed=options.seed, one_rate=options.one_rate)
-        print(_line(cell, found, times[cell]), flush=True)
-    return 0
+        try:
+            found = read(cell, options.folder)
+            enough = found and (found.tuned or options.one_rate or isinstance(cell, Curve))
+            if not options.list and not (enough and found.seed == options.seed):
+                found = run(cell, options.folder, seed=options.seed, one_rate=options.one_rate)
+            print(_line(cell, found, times[cell]), flush=True)
+        except ValueError as error:  # the others can be run all the same
+            print(f"{cell.name}: {error}", file=sys.stderr, flush=True)
+            failed = 1
+    return failed
 
 
 def _line(cell: Cell | Curve, found: Measured | None, hours: float) -> str:
