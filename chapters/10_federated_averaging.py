@@ -869,7 +869,7 @@ if FULL:  # the same cells with what they rest on, and those that are not on fil
     report.record(
         BEHIND, "The cells that have been run: at which rates, for how long", columns=columns, rows=rows,
         note=f"the paper agrees with itself to 25 % at B = 10: so near to it are {sum(within[10])} of our "
-        f"{len(within[10])} cells; and to a factor of two at B = inf: {sum(within[None])} of {len(within[None])} of the "
+        f"{len(within[10])} cells; and to a factor of two at B = inf: {sum(within[None])} of {len(within[None])} "
         "others. Where two tables print a cell, the larger number. A rate stops once another has been faster; seconds "
         "are those of all rates, in one process",
     )  # fmt: skip
