@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
 import tracemalloc
+from concurrent.futures import ProcessPoolExecutor
 from math import log
 
 import numpy as np
@@ -14,37 +17,57 @@ from minidl.federated.models import mnist_2nn
 from minidl.randomness import stream
 
 from . import models, peers
-from .timing import Case, seconds, shown
+from .timing import Case, seconds, shown, verdict
 
 BAR = 0.7
+STEEPEST = 1.1  # of time by clients, in powers
+HEAVIEST = 0.01  # of memory, in models a client
 RATE = 0.05
 
 
 def cases(smoke: bool) -> list[Case]:
-    """Ten and a hundred clients, against a loop over them and against all of them at once."""
+    """Ten and a hundred clients, one after another and in two processes, against a loop over them and all at once.
+
+    Several rounds a call, as a run has: processes write their examples to a folder once a run.
+    """
     torch = peers.find("torch")
-    return [_case(torch, 2 if smoke else clients, smoke) for clients in (10, 100)]
+    counts = (2,) if smoke else (10, 100)
+    return [_case(torch, count, processes, smoke) for count in counts for processes in (False, True)]
 
 
-def _case(torch, count, smoke):
-    n = 20 if smoke else 600
+def _case(torch, count, processes, smoke):
+    n, rounds = (20, 1) if smoke else (600, 300 // count)
     model, rng = mnist_2nn(), np.random.default_rng(0)
     clients = [
         Client(k, rng.random((n, 784), dtype=np.float32), rng.integers(0, 10, n)) for k in range(count)
     ]  # fmt: skip
+    executor = _pool() if processes else None
 
-    def ours():
-        return fedavg(model, clients, rounds=1, C=1.0, E=1, B=10, lr=RATE, seed=0, progress=False).weights
+    def ours(some=clients, rounds=rounds):
+        settings = dict(C=1.0, E=1, B=10, lr=RATE, seed=0, progress=False)
+        return fedavg(model, some, rounds=rounds, executor=executor, **settings).weights
+
+    def again(call):
+        return lambda: [call() for _ in range(rounds)]
 
     theirs, note = {}, ""
     if torch is not None:
         # compared for one client: among many some unit stands at its kink, where rounding decides
         for peer in (_loop, _vmap):
-            one = fedavg(model, clients[:1], rounds=1, C=1.0, E=1, B=10, lr=RATE, seed=0, progress=False).weights
+            one = ours(clients[:1], 1)
             note = peers.same(peer(torch, model, clients[:1])(), one["dense1.W"], f"round of {peer.__name__}", 1e-4)
-        loop, together = _loop(torch, model, clients), _vmap(torch, model, clients)
+        loop, together = again(_loop(torch, model, clients)), again(_vmap(torch, model, clients))
         theirs = peers.with_threads(torch, loop, "torch, a loop") | peers.with_threads(torch, together, "torch, vmap")
-    return Case(f"FedAvg round, {count} clients", BAR, ours, theirs, note)
+    where = "two processes" if processes else "one after another"
+    return Case(f"FedAvg, {rounds} x {count} clients, {where}", BAR, ours, theirs, note)
+
+
+@functools.cache
+def _pool():
+    """Two processes that are there all the time; spawned, for torch's threads do not survive a fork."""
+    pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    list(pool.map(abs, range(2)))
+    return pool
 
 
 def _batches(k, n):
@@ -118,12 +141,14 @@ def growth(smoke: bool, repeats: int) -> str:
         times[K] = min(seconds(a_round) for _ in range(max(1, min(repeats, 30_000 // K))))
         tracemalloc.start()
         a_round()
-        peaks[K] = tracemalloc.get_traced_memory()[1] / 2**20
+        peaks[K] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    few, many = min(times), max(times)
+    few, many, size = min(times), max(times), sum(a.nbytes for a in model.state_dict().values())
     slope = log(times[many] / times[few]) / log(many / few)
-    each = ", ".join(f"{K:,}: {shown(times[K] / K)} and {peaks[K]:.1f} MB" for K in times)
+    share = (peaks[many] - peaks[few]) / (many - few) / size
+    each = ", ".join(f"{K:,}: {shown(times[K] / K)} and {peaks[K] / 2**20:.1f} MB" for K in times)
     return (
-        f"{GROWTH:<34} a client, and the round's peak of new memory: {each}   "
-        f"time grows as clients to the power {slope:.2f}"
+        f"{GROWTH:<34} a client, and the round's peak of new memory: {each}   time grows as clients to the power "
+        f"{slope:.2f} (bar {STEEPEST}: {verdict(slope, slope, STEEPEST)}), memory by {share:.4f} models a client "
+        f"(bar {HEAVIEST}: {verdict(share, share, HEAVIEST)})"
     )

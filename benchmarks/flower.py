@@ -1,7 +1,8 @@
 """Rounds of `fedavg` against Flower's simulation, on the same client code: `python -m benchmarks.flower [--smoke]`.
 
 Not among the others, for Flower starts processes of its own and takes half a minute to do so. A round of Flower is the
-time between two calls of its server's evaluation, from its second round on, when its workers are there.
+time between two calls of its server's evaluation, from its second round on, when its workers are there. Both sides have
+as many workers as the machine has processors.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
+from concurrent.futures import ProcessPoolExecutor  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -61,7 +63,8 @@ def main() -> int:
 def own_rounds(clients: list[Client], rounds: int) -> np.ndarray:
     """Seconds of each of our rounds but the first, (rounds - 1,)."""
     settings = dict(C=1.0, E=1, B=10, lr=RATE, seed=0, progress=False)
-    return fedavg(mnist_2nn(), clients, rounds=rounds, **settings).history["seconds"][1:]
+    with ProcessPoolExecutor() as executor:
+        return fedavg(mnist_2nn(), clients, rounds=rounds, executor=executor, **settings).history["seconds"][1:]
 
 
 def rounds_of_flower(clients: list[Client], rounds: int) -> np.ndarray:

@@ -15,7 +15,7 @@ def test_the_benchmarks_run_at_smoke_size_without_peers():
     )
     assert done.returncode == 0, done.stderr
     names = "tape", "2NN step", "CNN step", "char-LSTM step", "MC dropout", "epsilon-LRP", "DeepLIFT Rescale", "import"
-    names += "FedAvg round, 2 clients", "FedAvg round by number of clients"
+    names += "2 clients, one after another", "2 clients, two processes", "FedAvg round by number of clients"
     for name in names:
         assert name in done.stdout
 
