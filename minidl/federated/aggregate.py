@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,15 +127,25 @@ def gather(
 
 def refused(answer: Answer, w: Weights, n: int) -> str | None:
     """Why an answer cannot count, or None if it can. w: the server's weights, n: the examples that the client has."""
+    if not isinstance(answer, Answer):
+        return f"it is no Answer but {type(answer).__name__}"
     if answer.error is not None or answer.weights is None:
-        return answer.error or "no answer"
+        return str(answer.error or "no answer")
     if not isinstance(answer.n, (int, np.integer)) or answer.n != n:
         return f"it counts {answer.n!r} examples, but has {n}"
+    for name in ("steps", "loss", "delay"):
+        value = getattr(answer, name)
+        if name == "loss" and value is None:
+            continue
+        if not isinstance(value, Real) or not isfinite(value):
+            return f"its {name} must be a finite number, got {value!r}"
     try:
         check_leaves(_shapes(w), _shapes(answer.weights), "its weights")
     except (ValueError, AttributeError, TypeError) as error:
         return str(error)
     for path, a in answer.weights.items():
+        if not isinstance(a, (np.ndarray, np.generic)):
+            return f"its weights: {path} is no array but {type(a).__name__}"
         if not np.isfinite(a).all():
             return f"its weights: {path} holds NaN or infinite numbers"
     return None

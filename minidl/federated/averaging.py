@@ -68,7 +68,7 @@ def fedavg(
     decay: what it is multiplied by after each round. seed: of the choice of clients, their batches and their noise.
     loss(output, y): a mean over rows. reshuffle: new batches in each pass of a client.
     test: (x, y), on which each round's model is measured. target: stop once its accuracy is reached. watch: further
-    measures, {name: function of the model}.
+    measures, {name: function of the model}, under names that the history has no column for.
     server: makes an optimiser of parameters, for which w_t minus the clients' mean stands for the gradient; by default
     the mean is taken as it is, as SGD with rate 1 would.
     extra: so many times more clients are asked than are needed; the first to answer count. deadline: answers with a
@@ -79,13 +79,14 @@ def fedavg(
     executor: anything with `.map`; share: a folder that its workers see; bits do not depend on where clients work.
     checkpoint: a folder in which the state is kept after each round, and from which a run with the same settings goes
     on; functions count as the same if they have the same name, E and B if they are the same in the rounds that are
-    done. progress: show a bar.
+    done, which both must know. progress: show a bar.
     Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, and for a checkpoint of other settings;
     RuntimeError if the executor takes no work any more.
     Erratum: fedavg, algorithm 1, line m <- max(C K, 1): printed without rounding; here rounded to the nearest.
     Source: fedavg:alg1, fedavg:lr-decay, fedavg:decay-local-work, fedavg:client-availability
     """
     clients, test = door.checked(model, clients, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
+    door.check_watch(watch)
     K, m = len(clients), clients_a_round(C, len(clients))
     asked = min(K, round(m * (1 + extra)))
     own, w = deepcopy(model), model.state_dict()
@@ -96,7 +97,7 @@ def fedavg(
     )  # fmt: skip
 
     def settings(done: int) -> dict[str, Any]:
-        return fixed | {"E": door.so_far(E, done), "B": door.so_far(B, done)}
+        return fixed | {"E": door.so_far("E", E, done), "B": door.so_far("B", B, done)}
 
     history, folder = History(), door.folder(checkpoint)
     if folder is not None and (state := disk.read(folder, settings)) is not None:
@@ -142,6 +143,7 @@ def _served(own: Module, optimiser: Optimiser, w: Mapping, mean: Mapping) -> dic
 
 def _numbers(t: int, order: Order, S_t: Any, kept: Collection[Answer], size: int, seconds: float) -> dict[str, float]:
     examples = sum(a.n for a in kept)
+    told = [a for a in kept if a.loss is not None]
     return {
         "round": t,
         "lr": order.lr,
@@ -153,7 +155,7 @@ def _numbers(t: int, order: Order, S_t: Any, kept: Collection[Answer], size: int
         "bytes_down": size * len(S_t),
         "bytes_up": size * len(kept),
         "seconds": seconds,
-        "loss": sum(a.loss * a.n for a in kept) / examples if kept else float("nan"),
+        "loss": sum(a.loss * a.n for a in told) / sum(a.n for a in told) if told else float("nan"),
     }
 
 

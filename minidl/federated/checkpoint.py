@@ -1,8 +1,8 @@
 """The state after a round on the disk: whole or not at all, and the one before it in case the disk lies.
 
 A checkpoint is a folder. `round-000012.npz` holds weights, what the server's optimiser remembers, and the columns of
-the history; `round-000012.json` holds the settings, the dropped answers, and the hash of the other. The two newest
-rounds are kept.
+the history; `round-000012.json` holds the settings, the dropped answers, the hash of the other, and one of itself. The
+two newest rounds are kept. States of before there was a hash of the record itself are read without it.
 """
 
 from __future__ import annotations
@@ -49,23 +49,30 @@ def write(folder: Path, state: State, settings: Mapping[str, Any]) -> None:
         "where": _where(),
         "dropped": [list(d) for d in state.history.dropped],
     }
-    write_json(folder / f"{stem}.json", record)
-    for old in sorted(folder.glob("round-*.json"))[:-KEPT]:
+    write_json(folder / f"{stem}.json", record | {"record": _seal(record)})
+    states = sorted(folder.glob("round-*.json"))
+    newest = [path for path in states if path.stem <= stem][-KEPT:]  # a later one is damaged: the run went on from here
+    for old in states:
+        if old in newest:
+            continue
         old.unlink()
         old.with_suffix(".npz").unlink(missing_ok=True)
 
 
 def read(folder: Path, settings: Callable[[int], Mapping[str, Any]]) -> State | None:
-    """The newest state that is whole, or None if there is none. Says so in a warning where the newest is damaged.
+    """The newest state that is whole, or None if there is none. Names in a warning those that are damaged.
 
     settings: a function of how many rounds are done, for some settings may change from round to round.
     Raises ValueError, which names the setting, if the state is of a run with other settings. Warns if it was made with
     other versions or on another number of threads: the same bits are then not promised.
     """
+    damaged = []
     for path in sorted(folder.glob("round-*.json"), reverse=True):
         try:
-            record = json.loads(path.read_text("utf-8"))
-            own, where = record["settings"], record["where"]
+            record = dict(json.loads(path.read_text("utf-8")))
+            if (seal := record.pop("record", None)) not in (None, found := _seal(record)):
+                raise ValueError(f"its record has sha256 {found}, written was {seal}")
+            own, where = dict(record["settings"]), dict(record["where"])
             dropped = [Dropped(*d) for d in record["dropped"]]
             if (found := _digest(path.with_suffix(".npz"))) != record["sha256"]:
                 raise ValueError(f"its arrays have sha256 {found}, written was {record['sha256']}")
@@ -73,8 +80,10 @@ def read(folder: Path, settings: Callable[[int], Mapping[str, Any]]) -> State | 
             columns = {name: values.tolist() for name, values in _below("history/", arrays).items()}
             history = History(columns, dropped)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"fedavg: {path} is damaged ({error}); the round before it is taken", stacklevel=3)
+            damaged.append(f"{path} is damaged ({error})")
             continue
+        if damaged:
+            warnings.warn(f"fedavg: {'; '.join(damaged)}; the round before it is taken, {path.stem}", stacklevel=3)
         for name, now in settings(len(history)).items():
             if own.get(name) != now:
                 raise ValueError(
@@ -87,7 +96,14 @@ def read(folder: Path, settings: Callable[[int], Mapping[str, Any]]) -> State | 
                 f"fedavg: {folder} was written elsewhere ({', '.join(changed)}); bits may differ", stacklevel=3
             )
         return State(_below("weights/", arrays), _below("memory/", arrays), history)
+    if damaged:
+        warnings.warn(f"fedavg: {'; '.join(damaged)}; no other is there, and the run begins anew", stacklevel=3)
     return None
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """The hash of a record, the same before it is written and after it is read."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

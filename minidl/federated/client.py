@@ -54,14 +54,15 @@ class Order(NamedTuple):
 class Answer(NamedTuple):
     """What comes back from a client: its new weights {path: array}, and the number of examples that they rest on.
 
-    steps: how many it took. loss: the mean over them, before each. seconds: how long it worked. delay: how long after
-    the start of the round the answer comes, in simulated seconds. error: why there are no weights.
+    steps: how many it took. loss: the mean over them, before each; None if nobody looked. seconds: how long it worked.
+    delay: how long after the start of the round the answer comes, in simulated seconds. error: why there are no
+    weights.
     """
 
     weights: Mapping[str, np.ndarray] | None
     n: int
     steps: int = 0
-    loss: float = float("nan")
+    loss: float | None = None
     seconds: float = 0.0
     delay: float = 0.0
     error: str | None = None

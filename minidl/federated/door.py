@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from .. import train
 from ..nn.module import Module
 from .client import Client
-from .history import Dropped
+from .history import COLUMNS, Dropped
 
 
 def checked(
@@ -67,19 +68,36 @@ def check_work(E: Any, B: Any, where: str = "") -> None:
         raise ValueError(f"fedavg: B must be an int >= 1, {hint}, got {B!r}{where}")
 
 
+def check_watch(watch: Any) -> None:
+    """Refuse measures whose names the history needs for its own columns."""
+    for name in watch or {}:
+        if not isinstance(name, str) or name in COLUMNS:
+            taken = ", ".join(COLUMNS)
+            raise ValueError(f"fedavg: watch needs names, each a str, other than the history's {taken}; got {name!r}")
+
+
 def in_round(t: int, E: Any, B: Any) -> tuple[int, int | None]:
     """E and B in round t, where each may be a function of the round."""
     return tuple(value(t) if callable(value) else value for value in (E, B))
 
 
-def so_far(value: Any, rounds: int) -> Any:
+def so_far(name: str, value: Any, rounds: int) -> Any:
     """E or B in the rounds that are done, as JSON: a number, or {round: number} where it changes.
 
     By name two functions of the round could not be told apart, for most of them are called `<lambda>`.
+    Raises ValueError if the function does not know one of these rounds.
     """
     if not callable(value):
         return _json(value)
-    values = [_json(value(t)) for t in range(rounds)]
+    values = []
+    for t in range(rounds):
+        try:
+            values.append(_json(value(t)))
+        except Exception as error:
+            raise ValueError(
+                f"fedavg: {rounds} rounds are done in the checkpoint, and {name} must be what it was in each of them; "
+                f"in round {t} it fails: {type(error).__name__}: {error}"
+            ) from error
     changes = {str(t): now for t, now in enumerate(values) if t == 0 or now != values[t - 1]}
     return changes["0"] if len(changes) == 1 else changes
 
@@ -91,13 +109,16 @@ def _clients(model: Module, clients: Any) -> list[Client]:
     for client in clients:
         if not isinstance(client, Client):
             raise TypeError(f"fedavg: clients must hold Clients, got {type(client).__name__}")
-        if client.id in seen:
-            raise ValueError(f"fedavg: two clients have the id {client.id!r}")
-        seen.add(client.id)
+        name = client.id.item() if isinstance(client.id, np.generic) else client.id
+        if not isinstance(name, (int, str)):
+            raise TypeError(f"fedavg: the id of client {name!r} must be an int or a str, got {type(name).__name__}")
+        if name in seen:
+            raise ValueError(f"fedavg: two clients have the id {name!r}")
+        seen.add(name)
         if hasattr(client.x, "__len__") and not len(client.x):
-            raise ValueError(f"fedavg: client {client.id!r} has no examples; leave it out")
-        arrays = train.checked("fedavg", model, (client.x, client.y), f"client {client.id!r}")
-        found.append(Client(client.id, *arrays))
+            raise ValueError(f"fedavg: client {name!r} has no examples; leave it out")
+        arrays = train.checked("fedavg", model, (client.x, client.y), f"client {name!r}")
+        found.append(Client(name, *arrays))
     return found
 
 
@@ -119,7 +140,9 @@ def folder(checkpoint: str | os.PathLike | None) -> Path | None:
 def settings(model: Module, clients: Sequence[Client], test: Any, **given: Any) -> dict[str, Any]:
     """What must be the same for a run to go on, as JSON: {name: value}. Rounds and target are not among it.
 
-    Functions are known by their names.
+    Functions are known by their names, partials by their function and arguments, objects by their class, and by their
+    fields if it is a dataclass or by what they print if that is their own. No address is among it, which would be
+    another in the next process.
     """
     return {
         "model": repr(model),
@@ -141,17 +164,24 @@ def nobody(round: int, dropped: Sequence[Dropped]) -> None:
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        return repr(float(value))  # JSON has none of these
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (np.integer, np.floating)):
-        return value.item()
+        return _json(value.item())
     if isinstance(value, dict):
         return sorted(value)
-    if is_dataclass(value):
-        return {"is": type(value).__qualname__} | {f.name: _json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if isinstance(value, partial):
+        named = {name: _json(item) for name, item in value.keywords.items()}
+        return {"partial": _json(value.func), "arguments": _json(value.args), "named": named}
     if isinstance(value, Callable) and hasattr(value, "__qualname__"):
         return value.__qualname__
-    return repr(value)
+    if is_dataclass(value):
+        return {"is": type(value).__qualname__} | {f.name: _json(getattr(value, f.name)) for f in fields(value)}
+    return type(value).__qualname__ if type(value).__repr__ is object.__repr__ else repr(value)
 
 
 def _digest(arrays: Iterable[Any]) -> str:

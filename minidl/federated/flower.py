@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from .. import blas, losses, threads
@@ -63,7 +64,8 @@ def client_app(
             answer = update(own, clients(k) if callable(clients) else clients[k], k, order)
         if answer.weights is None:
             raise RuntimeError(f"client {k}: {answer.error}")  # Flower reports it, and goes on without this client
-        numbers = MetricRecord({"num-examples": answer.n, "steps": answer.steps, "loss": answer.loss})
+        mean = nan if answer.loss is None else answer.loss
+        numbers = MetricRecord({"num-examples": answer.n, "steps": answer.steps, "loss": mean})
         return Message(RecordDict({"arrays": _record(answer.weights), "metrics": numbers}), reply_to=message)
 
     return app

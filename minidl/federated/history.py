@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Dropped", "History"]
+__all__ = ["COLUMNS", "Dropped", "History"]
+
+# what a round of `fedavg` writes down, the last two with a test set only
+COLUMNS = (
+    "round", "lr", "selected", "returned", "lost", "examples", "steps", "bytes_down", "bytes_up", "seconds", "loss",
+    "accuracy", "test_loss",
+)  # fmt: skip
 
 
 class Dropped(NamedTuple):

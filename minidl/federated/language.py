@@ -12,7 +12,7 @@ from .. import losses
 from ..data.text import Bytes, padded
 from ..randomness import generator
 from .client import Client
-from .partition import iid
+from .partition import iid, joined
 
 __all__ = ["NOTHING", "TextSplit", "by_author", "by_speaker", "dealt_out", "lines_as_rows", "next_symbol_loss"]
 
@@ -71,8 +71,7 @@ def by_speaker(
         kept = len(own) - max(1, ceil(round(len(own) * (1 - share), 9)))
         if kept < 1:
             continue
-        name = ":".join(map(str, key)) if isinstance(key, tuple) else str(key)
-        clients.append(Client(name, *lines_as_rows(own[:kept], vocabulary)))
+        clients.append(Client(str(joined(key)), *lines_as_rows(own[:kept], vocabulary)))
         learned += sum(len(vocabulary.encode(line)) for line in own[:kept])
         late += own[kept:]
     if not clients:

@@ -116,9 +116,17 @@ def by_key(keys: Sequence[Hashable], least: int = 1) -> dict[Hashable, np.ndarra
 
 
 def clients_of(x: Any, y: Any, partition: Any) -> list[Client]:
-    """Clients with these rows of x and y. partition: a list of arrays of rows, or {id: rows}."""
+    """Clients with these rows of x and y. partition: a list of arrays of rows, or {id: rows}.
+
+    An id is an int or a str; a key that is a tuple, such as (play, role), becomes one, its parts joined by colons.
+    """
     named = partition.items() if isinstance(partition, dict) else enumerate(partition)
-    return [Client(id, x[rows], y[rows]) for id, rows in named]
+    return [Client(joined(id), x[rows], y[rows]) for id, rows in named]
+
+
+def joined(key: Hashable) -> Any:
+    """A key as the id of a client: the parts of a tuple joined by colons, anything else as it is."""
+    return ":".join(map(str, key)) if isinstance(key, tuple) else key
 
 
 def counts(labels: Any, partition: Partition, classes: int) -> np.ndarray:

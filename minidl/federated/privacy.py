@@ -53,14 +53,15 @@ class NoisyMean:
         }
 
 
-def encode(a: np.ndarray, bits: int = 32) -> np.ndarray:
-    """Real numbers as fixed-point integers modulo 2^64: round(a 2^bits). Sums of them are exact, in any order.
+def encode(a: np.ndarray, bits: int = 32, summands: int = 1) -> np.ndarray:
+    """Real numbers as fixed-point integers modulo 2^64: round(a 2^bits). Sums of so many are exact, in any order.
 
-    Raises OverflowError for numbers of 2^(62 - bits) and more, of which a sum might not fit.
+    Raises OverflowError for numbers of 2^(62 - bits) / summands and more, whose sum might not fit.
     """
     scaled = np.rint(np.asarray(a, float) * 2.0**bits)
-    if not (abs(scaled) < 2.0**62).all():
-        raise OverflowError(f"encode: numbers must lie below 2^{62 - bits} for {bits} bits, got {abs(a).max()}")
+    if not (abs(scaled) < 2.0**62 / summands).all():
+        limit = f"2^{62 - bits}" + (f" / {summands}, for a sum of {summands}, and" if summands > 1 else "")
+        raise OverflowError(f"encode: numbers must lie below {limit} for {bits} bits, got {np.max(np.abs(a))}")
     return scaled.astype(np.int64).view(np.uint64)
 
 
@@ -73,7 +74,8 @@ def mask(message: np.ndarray, k: int, others: Sequence[int], seed: int, round: i
     """A client's encoded numbers behind masks that it shares with each other client: they cancel in the sum.
 
     Of each pair the client with the smaller number adds the random integers that only the two of them know, and the
-    other takes them away, modulo 2^64. A masked message by itself is uniformly random.
+    other takes them away, modulo 2^64. A masked message by itself is uniformly random. One message a round: the masks
+    of a second would be the same, and the difference of the two would show that of their numbers.
     Source: fedavg:secure-aggregation
     """
     masked = message.copy()
@@ -90,15 +92,14 @@ def secure_average(
 ) -> dict[str, np.ndarray]:
     """`average`, by a server that sees masked messages only: for `combine`.
 
-    Each client sends n_k w_k and n_k, encoded and masked; the server adds them up and divides. Exact up to the rounding
-    of the fixed point, 2^-bits an entry.
+    Each client sends n_k and n_k w_k, encoded and masked as one long vector; the server adds them up and divides. Exact
+    up to the rounding of the fixed point, 2^-bits an entry.
+    Raises OverflowError where n_k w_k is too large for a sum of so many clients.
     Source: fedavg:secure-aggregation
     """
-    everybody = range(len(answers))
-
-    def total(parts: Sequence) -> np.ndarray:
-        messages = [mask(encode(part, bits), k, everybody, seed, round) for k, part in enumerate(parts)]
-        return decode(np.sum(messages, 0, dtype=np.uint64), bits)
-
-    m_t = total([float(n) for _, n in answers])
-    return {path: (total([a[path].astype(float) * n for a, n in answers]) / m_t).astype(w[path].dtype) for path in w}
+    total = np.zeros(1 + sum(a.size for a in w.values()), np.uint64)
+    for k, (own, n) in enumerate(answers):
+        numbers = np.concatenate([[float(n)], *(n * own[path].astype(float).ravel() for path in w)])
+        total += mask(encode(numbers, bits, len(answers)), k, range(len(answers)), seed, round)
+    m_t, *sums = np.split(decode(total, bits), 1 + np.cumsum([0, *(a.size for a in w.values())])[:-1])
+    return {path: (part / m_t).reshape(a.shape).astype(a.dtype) for (path, a), part in zip(w.items(), sums)}

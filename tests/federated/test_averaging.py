@@ -23,6 +23,7 @@ from minidl.federated import (
     updates_per_round,
 )
 from minidl.federated.client import BATCHES, batches_of
+from minidl.federated.history import COLUMNS
 from minidl.randomness import stream
 
 SETTINGS = dict(rounds=3, C=0.5, E=2, B=4, lr=0.1, seed=0, progress=False)
@@ -276,6 +277,8 @@ def test_the_curve_is_the_accuracy_of_each_rounds_averaged_model_on_the_test_set
 def test_what_is_watched_is_in_the_history():
     history = run(fleet([6, 8]), watch={"size": lambda model: abs(model[0].W.data).sum()}).history
     assert (np.diff(history["size"]) != 0).any()
+    with_test = run(fleet([6, 8]), rounds=1, test=examples(4)).history
+    assert tuple(with_test.columns) == COLUMNS  # whose names a measure must not have
 
 
 # ---- what it does not depend on -------------------------------------------------------------------------------------

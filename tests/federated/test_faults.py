@@ -49,6 +49,52 @@ def test_a_round_goes_on_without_those_who_misbehave_and_says_why(kind):
     assert result.history["examples"][0] == 8 * len(good)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (None, "it is no Answer but NoneType"),
+        ({}, "it is no Answer but dict"),
+        ({"steps": "9"}, "its steps must be a finite number, got '9'"),
+        ({"steps": None}, "its steps must be a finite number, got None"),
+        ({"loss": float("nan")}, "its loss must be a finite number, got nan"),
+        ({"loss": np.zeros(3)}, "its loss must be a finite number, got array"),
+        ({"delay": float("nan")}, "its delay must be a finite number, got nan"),
+        ({"delay": float("inf")}, "its delay must be a finite number, got inf"),
+        ({"weights": []}, "'list' object has no attribute 'items'"),
+        ({"weights": network().parameters()}, "its weights: 0.W is no array but Tensor"),
+        ({"error": 7}, "7"),
+    ],
+)
+def test_what_is_no_proper_answer_does_not_count_and_leaves_no_trace(wrong, reason, tmp_path):
+    def update(model, client, k, order):
+        answer = client_update(model, client, k, order)
+        if k != 1:
+            return answer
+        return answer._replace(**wrong) if wrong else wrong
+
+    result = run(fleet([8] * 3), rounds=2, update=update, deadline=1.0, checkpoint=tmp_path)
+    assert [(d.round, d.client) for d in result.history.dropped] == [(0, "c1"), (1, "c1")]
+    assert all(d.reason.startswith(reason) for d in result.history.dropped)
+    without = run(fleet([8] * 3), rounds=2, update=lambda *a: None if a[2] == 1 else client_update(*a))
+    for path, a in result.weights.items():
+        np.testing.assert_array_equal(a, without.weights[path])
+    for name in ("returned", "steps", "loss"):
+        np.testing.assert_array_equal(result.history[name], without.history[name])
+    assert np.isfinite(result.history["loss"]).all()
+
+
+def test_an_answer_without_a_loss_counts_and_the_rounds_loss_is_that_of_the_others():
+    def update(model, client, k, order):
+        return client_update(model, client, k, order)._replace(**{} if k else {"loss": None})
+
+    history = run(fleet([4, 6, 8]), rounds=1, update=update).history
+    losses = [client_update(network(), c, k, Order(0, 1, 4, 0.1, 0)).loss for k, c in enumerate(fleet([4, 6, 8]))]
+    assert history["returned"][0] == 3
+    assert history["loss"][0] == pytest.approx((6 * losses[1] + 8 * losses[2]) / 14, rel=1e-12)
+    alone = run(fleet([4]), rounds=1, update=update).history
+    assert alone["returned"][0] == 1 and np.isnan(alone["loss"][0])
+
+
 @pytest.mark.source("fedavg:client-availability")
 def test_without_any_answer_the_model_stays_as_it_is_and_a_warning_says_so():
     with pytest.warns(UserWarning, match="nobody's answer counts in round 0, the model stays as it is; client 'c0'"):
@@ -175,6 +221,10 @@ def test_probabilities_that_are_none_are_refused():
         ({"target": 97, "test": examples(4)}, r"target, an accuracy, must lie in \(0, 1\], got 97"),
         ({"extra": -1}, "extra must lie in"),
         ({"deadline": -1}, "deadline must be a number of seconds"),
+        ({"watch": {"loss": len}}, "watch needs names, .* other than the history's round, .*test_loss; got 'loss'"),
+        ({"watch": {"round": len}}, "watch needs names, .* got 'round'"),
+        ({"watch": {"accuracy": len}}, "watch needs names, .* got 'accuracy'"),
+        ({"watch": {1: len}}, "watch needs names, each a str, .* got 1"),
     ],
 )
 def test_bad_numbers_are_refused(change, sentence):
@@ -190,6 +240,11 @@ def test_bad_clients_are_refused():
         run([(x, y)])
     with pytest.raises(ValueError, match="two clients have the id 3"):
         run([Client(3, x, y), Client(3, x, y)])
+    with pytest.raises(ValueError, match="two clients have the id 3"):
+        run([Client(3, x, y), Client(np.int64(3), x, y)])
+    for id in ([1], ("play", "role"), 1.5, np.float64(2), None):
+        with pytest.raises(TypeError, match=r"the id of client .* must be an int or a str, got \w+$"):
+            run([Client(0, x, y), Client(id, x, y)])
     with pytest.raises(ValueError, match="client 'a' has no examples; leave it out"):
         run([Client("a", x[:0], y[:0])])
     with pytest.raises(ValueError, match="x and y of client 0 need the same number of rows, got 4, 3"):

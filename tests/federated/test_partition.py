@@ -78,6 +78,14 @@ def test_rows_by_key_keep_their_order_and_small_keys_are_left_out():
     assert [c.id for c in clients_of(x, np.arange(6), iid(6, 3, 0))] == [0, 1, 2]
 
 
+@pytest.mark.source("fedavg:shakespeare")
+def test_a_tuple_of_names_becomes_one_and_other_keys_stay_as_they_are():
+    x = np.arange(6.0)[:, None]
+    roles = [("play", "A"), ("play", "B"), ("other", "A")] * 2
+    assert [c.id for c in clients_of(x, x, by_key(roles))] == ["play:A", "play:B", "other:A"]
+    assert [c.id for c in clients_of(x, x, by_key(np.arange(6) % 2))] == [0, 1]
+
+
 def test_what_cannot_be_parted_is_refused():
     labels = np.zeros(10, int)
     for call in (lambda: iid(3, 4, 0), lambda: shards(labels, 6, 0), lambda: sized(2, [1, 1, 1], 0)):

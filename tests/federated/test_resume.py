@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from federated.fleet import assert_same_bits, fleet, network
+from federated.fleet import assert_same_bits, examples, fleet, network
 
-from minidl import optim
-from minidl.federated import Faulty, fedavg
+from minidl import losses, optim
+from minidl.federated import Faulty, average, by_key, client_update, clients_of, fedavg, secure_average
 
 SETTINGS = dict(C=0.5, E=2, B=4, lr=0.1, seed=0, progress=False)
 
@@ -54,6 +55,70 @@ def test_what_a_client_does_is_a_setting_that_another_process_recognises(tmp_pat
         run(2, tmp_path, update=Faulty(never=0.6))
 
 
+ANOTHER_PROCESS = """
+import sys
+sys.path[:0] = sys.argv[3:]
+from federated.test_resume import HOW, run
+run(int(sys.argv[2]), __import__("pathlib").Path(sys.argv[1]), **HOW)
+"""
+
+
+def noted(model, client, k, order, note):
+    return client_update(model, client, k, order)
+
+
+class Noted:
+    def __call__(self, model, client, k, order):
+        return client_update(model, client, k, order)
+
+
+HOW = {
+    "combine": partial(secure_average, bits=24),
+    "update": Faulty(late=0.5, delay=float("inf"), seed=1, update=partial(noted, note=[Noted(), client_update])),
+    "loss": partial(losses.cross_entropy, ignore=-1),
+    "deadline": 9.0,
+}
+
+
+@pytest.mark.filterwarnings("ignore:fedavg. nobody")
+@pytest.mark.parametrize("how", [HOW, {"update": Noted()}], ids=["partials", "an object"])
+def test_partials_and_objects_that_can_be_called_go_on_in_another_process(tmp_path, how):
+    run(1, tmp_path, **how)
+    assert " at 0x" not in newest(tmp_path).read_text()
+    if how is HOW:
+        tests = Path(__file__).parents[1]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests.parent), str(tests)])}
+        command = [sys.executable, "-c", ANOTHER_PROCESS, str(tmp_path), "2", str(tests)]
+        subprocess.run(command, env=environment, check=True)
+        assert newest(tmp_path).stem == "round-000002"
+    keep = Noted()  # so that another one has another address
+    again = how if how is HOW else {"update": Noted()}
+    assert again["update"] is not keep
+    assert_same_bits(run(3, tmp_path, **again), run(3, **how))
+
+
+def test_a_partial_with_other_arguments_is_another_setting(tmp_path):
+    run(1, tmp_path, combine=partial(secure_average, bits=24))
+    for combine in (partial(secure_average, bits=25), secure_average, partial(average)):
+        with pytest.raises(ValueError, match="combine was .*secure_average.*'bits': 24.*, now it is"):
+            run(2, tmp_path, combine=combine)
+
+
+@pytest.mark.filterwarnings("ignore:fedavg. nobody")
+@pytest.mark.parametrize("ids", [np.arange(4), np.array(list("abcd")), [("play", k) for k in range(4)]])
+def test_clients_named_by_keys_of_any_kind_are_the_same_after_a_break(tmp_path, ids):
+    x, y = examples(16)
+    clients = clients_of(x, y, by_key([key for key in ids for _ in range(4)]))
+
+    def part(rounds, folder=None):
+        return fedavg(
+            network(), clients, rounds=rounds, checkpoint=folder, update=Faulty(never=0.4, seed=1), **SETTINGS
+        )
+
+    assert part(2, tmp_path).history.dropped
+    assert_same_bits(part(4, tmp_path), part(4))
+
+
 def test_only_the_two_newest_rounds_are_kept(tmp_path):
     run(4, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -61,7 +126,7 @@ def test_only_the_two_newest_rounds_are_kept(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("which", ["npz", "json", "npz gone", "json cut"])
+@pytest.mark.parametrize("which", ["npz", "json", "npz gone", "json cut", "lr", "where", "null", "old and null"])
 def test_a_damaged_state_is_said_and_the_one_before_it_taken(tmp_path, which):
     expected = run(4)
     run(3, tmp_path)
@@ -75,10 +140,56 @@ def test_a_damaged_state_is_said_and_the_one_before_it_taken(tmp_path, which):
         path.with_suffix(".npz").unlink()
     elif which == "json cut":
         path.write_bytes(path.read_bytes()[:100])
+    elif which == "lr":
+        path.write_text(path.read_text().replace('"lr": 0.1', '"lr": 0.9'))
+    elif which == "where":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"where": None}))
+    elif which == "null":
+        path.write_text("null")
+    elif which == "old and null":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"where": None, "record": None}))
     else:
         path.write_text(json.dumps({"settings": {}}))
     with pytest.warns(UserWarning, match=r"round-000003.json is damaged .*the round before it is taken"):
         assert_same_bits(run(4, tmp_path), expected)
+
+
+def test_if_no_state_is_whole_the_run_begins_anew_and_what_it_writes_stays(tmp_path):
+    run(6, tmp_path)
+    for path in tmp_path.glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:50])
+    kept = []
+
+    def look(model):
+        kept.append(sorted(path.stem for path in tmp_path.glob("*.json")))
+        return 0.0
+
+    with pytest.warns(UserWarning, match="6.json is damaged .*5.json is damaged .*no other is there, .* begins anew"):
+        again = run(4, tmp_path, watch={"nothing": look})
+    assert_same_bits(again, run(4, watch={"nothing": lambda model: 0.0}))
+    assert kept[1:] == [["round-000001"], ["round-000001", "round-000002"], ["round-000002", "round-000003"]]
+    assert sorted(path.stem for path in tmp_path.glob("*.npz")) == ["round-000003", "round-000004"]
+
+
+def test_two_damaged_states_are_named_and_the_one_before_both_is_taken(tmp_path):
+    run(2, tmp_path)
+    older = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    run(4, tmp_path)
+    for path in tmp_path.glob("*.json"):
+        path.write_text("{}")
+    for name, data in older.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.warns(UserWarning, match="4.json is damaged .*3.json is damaged .*before it is taken, round-000002"):
+        assert_same_bits(run(5, tmp_path), run(5))
+
+
+def test_fewer_rounds_than_are_done_are_all_that_is_done_if_e_is_known_in_each(tmp_path):
+    whole = run(4, tmp_path, E=[2, 2, 1, 1].__getitem__)
+    assert_same_bits(run(2, tmp_path, E=[2, 2, 1, 1].__getitem__), whole)
+    with pytest.raises(
+        ValueError, match="4 rounds are done .* E must be what it was .* in round 2 it fails: IndexError"
+    ):
+        run(2, tmp_path, E=[2, 2].__getitem__)
 
 
 def test_a_changed_setting_is_refused_by_name(tmp_path):
@@ -96,6 +207,7 @@ def test_another_number_of_threads_or_version_is_a_warning(tmp_path):
     run(2, tmp_path)
     record = json.loads(newest(tmp_path).read_text())
     record["where"] |= {"numpy": "1.0", "threads": 77}
+    del record["record"]  # as it was written before there was a hash of it
     newest(tmp_path).write_text(json.dumps(record))
     with pytest.warns(UserWarning, match="numpy 1.0, now .*threads 77, now"):
         run(3, tmp_path)

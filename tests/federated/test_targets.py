@@ -17,6 +17,7 @@ from minidl.federated import (
     fedavg,
     grid,
     models,
+    privacy,
     rounds_to,
     secure_average,
     tune,
@@ -116,6 +117,29 @@ def test_the_secure_average_is_the_average(sizes, seed):
 def test_numbers_that_do_not_fit_the_fixed_point_are_refused():
     with pytest.raises(OverflowError, match=r"below 2\^30 for 32 bits"):
         encode(np.array([2.0**31]))
+    fits = [({"W": np.full(2, 0.9 * 2.0**28)}, 1)] * 4  # the bound is 2^30 / 4
+    np.testing.assert_array_equal(secure_average(fits, w=fits[0][0], round=0)["W"], fits[0][0]["W"])
+    for answers in ([*fits, fits[0]], [({"W": np.full(1, 6e4, np.float32)}, 12_000)] * 4):
+        with pytest.raises(OverflowError, match=rf"below 2\^30 / {len(answers)}, for a sum of .* for 32 bits, got"):
+            secure_average(answers, w=answers[0][0], round=0)
+
+
+@pytest.mark.source("fedavg:secure-aggregation")
+def test_no_two_numbers_of_a_client_are_behind_the_same_mask(monkeypatch):
+    """A server that knows n_k, or that two layers are alike, must not get at the rest by a difference."""
+    sent = []
+
+    def spy(message, *place):
+        sent.append((message, masked := mask(message, *place)))
+        return masked
+
+    monkeypatch.setattr(privacy, "mask", spy)
+    w = {"W": np.full((2, 3), 0.5), "b": np.full(3, 0.5)}
+    mean = secure_average([(w, n) for n in (7, 9, 11)], w=w, round=0)
+    assert all((mean[path] == w[path]).all() for path in w)
+    for plain, masked in sent:
+        masks = masked - plain
+        assert masks.shape == (10,) and len(set(masks.tolist())) == 10
 
 
 @pytest.mark.source("fedavg:secure-aggregation")
