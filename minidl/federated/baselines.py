@@ -36,6 +36,7 @@ def fedsgd(
     B = None, up to rounding. Arguments and errors as for `fedavg`; the model is not changed.
     Over the choice of clients the mean of the steps is that of all examples if the n_k are equal; if not, it leans
     towards clients with few examples.
+    Erratum: fedavg, footnote 2: printed E[g] = grad f without a condition; right: for clients of one size only.
     Source: fedavg:fedsgd, fedavg:sampling-expectation
     """
     clients, test = door.checked(model, clients, rounds, C, 1, None, lr, seed, decay, None, test)
