@@ -49,8 +49,8 @@ def average(answers: Sequence[tuple[Weights, int]], w: Any = None, round: Any = 
 class RunningMean:
     """`average`, one model after another: however many there are, it holds the first, a sum, and room for a difference.
 
-    What is summed are the differences to the first model, w_1 + sum_k n_k / m_t (w_k - w_1): the shares n_k / m_t sum to
-    1 up to rounding only, and equal models are to average to themselves.
+    What is summed are the differences to the first model, w_1 + sum_k n_k / m_t (w_k - w_1): the shares n_k / m_t sum
+    to 1 up to rounding only, and equal models are to average to themselves.
     expected: m_t, if all of those asked answer. If some do not, the sum is scaled once at the end.
     """
 
