@@ -185,6 +185,7 @@ def test_batches_are_split_once_unless_they_are_to_be_reshuffled():
         seen.clear()
         model = Spy(*network())
         run(fleet([6]), model, rounds=1, C=1.0, E=3, B=2, reshuffle=reshuffle)
+        del seen[:-9]  # what the door tried
         epochs = [np.concatenate(seen[i : i + 3]) for i in (0, 3, 6)]
         same = all((epoch == epochs[0]).all() for epoch in epochs)
         assert same != reshuffle
@@ -272,6 +273,17 @@ def test_the_curve_is_the_accuracy_of_each_rounds_averaged_model_on_the_test_set
         model.load_state_dict(run(fleet([6, 8, 7, 9]), rounds=t + 1).weights)
         assert shown == (model(x).data.argmax(1) == y).mean()
     assert len(set(curve)) > 1
+
+
+def test_the_bar_shows_the_accuracy(capsys):
+    history = run(fleet([6, 8]), test=examples(20), progress=True).history
+    shown = capsys.readouterr().err
+    assert f"accuracy={history['accuracy'][-1]:.4f}" in shown and "3/3" in shown
+    run(fleet([6, 8]), progress=True)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown and "accuracy" not in shown
+    run(fleet([6, 8]))
+    assert not capsys.readouterr().err
 
 
 def test_what_is_watched_is_in_the_history():
