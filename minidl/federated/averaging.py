@@ -81,8 +81,8 @@ def fedavg(
     on; functions count as the same if they have the same name, E and B if they are the same in the rounds that are
     done. progress: show a bar.
     Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, a model that does not take the first
-    client's examples, anybody's labels or test, and a checkpoint of other settings; RuntimeError if the executor takes no work any
-    more.
+    client's examples, anybody's labels or test, and a checkpoint of other settings; RuntimeError if the executor
+    takes no work any more.
     Erratum: fedavg, algorithm 1, line m <- max(C K, 1): printed without rounding; here rounded to the nearest.
     Source: fedavg:alg1, fedavg:lr-decay, fedavg:decay-local-work, fedavg:client-availability
     """

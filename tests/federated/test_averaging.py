@@ -71,6 +71,16 @@ def test_equal_models_average_to_themselves_even_if_some_are_missing(dtype, weig
         np.testing.assert_array_equal(mean, w)
 
 
+def test_a_sum_that_runs_along_does_not_change_if_a_client_takes_its_arrays_for_something_else():
+    own, along = np.ones(3), RunningMean(4)
+    for value in (1.0, 5.0):
+        own[:] = value
+        along.add({"W": own}, 2)
+    own[:] = np.nan
+    for _ in range(2):
+        np.testing.assert_array_equal(along.value()["W"], 3.0)
+
+
 @pytest.mark.source("fedavg:fedsgd", "fedavg:eq1")
 @given(sizes=sizes, seed=seeds)
 def test_one_pass_over_all_is_full_batch_descent_on_everybodys_examples_and_fedsgd(sizes, seed):
