@@ -49,28 +49,42 @@ def average(answers: Sequence[tuple[Weights, int]], w: Any = None, round: Any = 
 
 
 class RunningMean:
-    """`average`, one model after another: however many there are, it holds a single one, their sum.
+    """`average`, one model after another: however many there are, it holds the first, a sum, and room for a difference.
 
+    What is summed are the differences to the first model, w_1 + sum_k n_k / m_t (w_k - w_1): the shares n_k / m_t sum
+    to 1 up to rounding only, and equal models are to average to themselves.
     expected: m_t, if all of those asked answer. If some do not, the sum is scaled once at the end.
     """
 
     def __init__(self, expected: int):
         self.expected, self.m_t = expected, 0
+        self.first: dict[str, np.ndarray] = {}
         self.total: dict[str, np.ndarray] = {}
+        self.room: dict[str, np.ndarray] = {}
         self.dtypes: dict[str, np.dtype] = {}
 
     def add(self, w_k: Weights, n_k: int) -> None:
         """Count a model that rests on n_k examples."""
         for path, a in w_k.items():
-            if path not in self.total:
-                self.total[path], self.dtypes[path] = np.zeros(a.shape), a.dtype
-            self.total[path] += a * np.float64(n_k / self.expected)
+            if path not in self.first:
+                self.first[path], self.dtypes[path] = np.array(a, np.float64), a.dtype
+                self.total[path], self.room[path] = np.zeros(a.shape), np.empty(a.shape)
+                continue
+            apart = self.room[path]
+            apart[...] = a  # in float64, and in place: a model's worth of new memory each time costs more than the sum
+            apart -= self.first[path]
+            apart *= n_k / self.expected
+            self.total[path] += apart
         self.m_t += n_k
 
     def value(self) -> dict[str, np.ndarray]:
         """The mean of those counted."""
-        scale = np.float64(self.expected / self.m_t)  # 1 if nobody is missing
-        return {path: (total * scale).astype(self.dtypes[path]) for path, total in self.total.items()}
+        scale, mean = self.expected / self.m_t, {}  # 1 if nobody is missing
+        for path, a in self.first.items():
+            step = np.multiply(self.total[path], scale, out=self.room[path])
+            step += a
+            mean[path] = step.astype(self.dtypes[path])
+        return mean
 
 
 class Gathered(NamedTuple):

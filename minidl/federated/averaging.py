@@ -80,13 +80,16 @@ def fedavg(
     checkpoint: a folder in which the state is kept after each round, and from which a run with the same settings goes
     on; functions count as the same if they have the same name, E and B if they are the same in the rounds that are
     done, which both must know. progress: show a bar.
-    Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, and for a checkpoint of other settings;
-    RuntimeError if the executor takes no work any more.
+    Runs with one BLAS thread. Raises ValueError or TypeError for bad arguments, a model that does not take the first
+    client's examples, anybody's labels or test, and a checkpoint of other settings; RuntimeError if the executor
+    takes no work any more.
     Erratum: fedavg, algorithm 1, line m <- max(C K, 1): printed without rounding; here rounded to the nearest.
     Source: fedavg:alg1, fedavg:lr-decay, fedavg:decay-local-work, fedavg:client-availability
     """
     clients, test = door.checked(model, clients, rounds, C, E, B, lr, seed, decay, target, test, extra, deadline)
     door.check_watch(watch)
+    trains = getattr(update, "update", update) is client_update  # Faulty's too; what others do with examples is theirs
+    door.check_fit("fedavg", model, loss, clients if trains else [], test)
     K, m = len(clients), clients_a_round(C, len(clients))
     asked = min(K, round(m * (1 + extra)))
     own, w = deepcopy(model), model.state_dict()

@@ -5,7 +5,8 @@ They are written separately from the loop, as the text states them, so that each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -33,12 +34,15 @@ def fedsgd(
     """FederatedSGD: each client sends the gradient of its loss, the server takes one step with their mean.
 
     w <- w - eta sum_k n_k / m_t g_k with g_k the gradient over all examples of client k. It is `fedavg` with E = 1 and
-    B = None, up to rounding. Arguments and errors as for `fedavg`; the model is not changed.
+    B = None, up to rounding. Arguments and errors as for `fedavg`; the model is not changed. What goes wrong in a
+    client's work ends the run, with a note that names round and client.
     Over the choice of clients the mean of the steps is that of all examples if the n_k are equal; if not, it leans
     towards clients with few examples.
+    Erratum: fedavg, footnote 2: printed E[g] = grad f without a condition; right: for clients of one size only.
     Source: fedavg:fedsgd, fedavg:sampling-expectation
     """
     clients, test = door.checked(model, clients, rounds, C, 1, None, lr, seed, decay, None, test)
+    door.check_fit("fedsgd", model, loss, clients, test)
     own, history = deepcopy(model), History()
     parameters = own.parameters()
     with blas.one_thread():
@@ -48,7 +52,8 @@ def fedsgd(
             mean = {path: np.zeros(p.shape) for path, p in parameters.items()}
             total = 0.0
             for k in S_t:
-                value, g = gradient_of(own, clients[k], loss, stream(seed, NOISE, t, k))
+                with _named(f"fedsgd: round {t}, client {clients[k].id!r}"):
+                    value, g = gradient_of(own, clients[k], loss, stream(seed, NOISE, t, k))
                 total += value * len(clients[k]) / m_t
                 for path in mean:
                     mean[path] += g[path] * np.float64(len(clients[k]) / m_t)
@@ -73,6 +78,16 @@ def gradient_of(model: Module, client: Client, loss: Loss, rng: Any) -> tuple[fl
     return value.item(), found
 
 
+@contextmanager
+def _named(whose: str) -> Iterator[None]:
+    """What goes wrong inside the block says whose work it was."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(whose)
+        raise
+
+
 def one_shot(
     model: Module, clients: Sequence[Client], *, E: int, B: int | None, lr: float, seed: int,
     loss: Loss = losses.cross_entropy,
@@ -83,11 +98,13 @@ def one_shot(
     Source: fedavg:one-shot
     """
     clients, _ = door.checked(model, clients, 1, 1.0, E, B, lr, seed, 1.0)
+    door.check_fit("one_shot", model, loss, clients)
     w, own, answers = model.state_dict(), deepcopy(model), []
     with blas.one_thread():
         for k, client in enumerate(clients):
             own.load_state_dict(w)
-            answers.append(client_update(own, client, k, Order(0, *door.in_round(0, E, B), lr, seed, loss)))
+            with _named(f"one_shot: client {client.id!r}"):
+                answers.append(client_update(own, client, k, Order(0, *door.in_round(0, E, B), lr, seed, loss)))
     return average([(answer.weights, answer.n) for answer in answers])
 
 
@@ -99,8 +116,10 @@ def sequential_sgd(
 
     In the federated setting each step would be a round of communication. test: (x, y), measured after every `every`
     steps; decay: of the learning rate, a step. The model is not changed.
+    Raises ValueError or TypeError for bad arguments.
     Source: fedavg:sgd-baseline
     """
+    x, y, test = door.check_plain(model, loss, x, y, steps, B, lr, seed, every, decay, test)
     own, history = deepcopy(model), History()
     descent = SGD(own.parameters(), lambda step: lr * decay**step)
     with blas.one_thread():

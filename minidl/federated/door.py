@@ -6,6 +6,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from functools import partial
 from math import isfinite
@@ -120,6 +121,63 @@ def _clients(model: Module, clients: Any) -> list[Client]:
         arrays = train.checked("fedavg", model, (client.x, client.y), f"client {name!r}")
         found.append(Client(name, *arrays))
     return found
+
+
+def check_fit(caller: str, model: Module, loss: Callable, clients: Sequence[Client], test: Any = None) -> None:
+    """Refuse examples that the model and the loss do not take, before a whole run does nothing but report them.
+
+    Tried are two rows of the first client, of each other one whose labels lie further out, and of test.
+    """
+    tried = None
+    for client in clients:
+        low, high = (client.y.min(), client.y.max()) if client.y.dtype.kind in "iu" else (0, 0)
+        if tried is None or low < tried[0] or high > tried[1]:
+            try_out(caller, model, loss, f"client {client.id!r}", client.x, client.y, rng=0)
+            tried = (low, high) if tried is None else (min(low, tried[0]), max(high, tried[1]))
+    if test is not None:
+        try_out(caller, model, loss, "test", *test)
+
+
+def try_out(caller: str, model: Module, loss: Callable, name: str, x: Any, y: Any, **noise: Any) -> None:
+    """Two rows through a copy of the model and the loss: those with the least and the largest label, if y has labels.
+
+    The model is in eval mode, without a tape. Raises ValueError with what the model or the loss said.
+    """
+    labels = y.dtype.kind in "iu"
+    rows = [int(k) // (y.size // len(y)) for k in (y.argmin(), y.argmax())] if labels else [0, min(1, len(x) - 1)]
+    x, y, own = x[rows], y[rows], deepcopy(model)
+    try:
+        with train.evaluating(own):
+            loss(own(x, **noise), y).item()
+    except Exception as error:
+        between = f" from {y.min()} to {y.max()}" if labels else ""
+        raise ValueError(
+            f"{caller}: {name} does not fit the model and the loss; of two of its rows, x {x.dtype} {x.shape} and "
+            f"y {y.dtype} {y.shape}{between}, they say: {type(error).__name__}: {error}"
+        ) from error
+
+
+def check_plain(
+    model: Any, loss: Callable, x: Any, y: Any, steps: Any, B: Any, lr: Any, seed: Any, every: Any, decay: Any,
+    test: Any,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """x, y and test of plain descent, floating-point ones in the model's dtype, if they and the numbers are sound."""
+    caller = "sequential_sgd"
+    if not isinstance(model, Module) or not model.parameters():
+        raise TypeError(f"{caller}: model must be a Module with parameters, got {type(model).__name__}")
+    train.check_numbers(caller, steps=(steps, 0), B=(B, 1), seed=(seed, 0), every=(every, 1))
+    if not _number(lr) or lr <= 0:
+        raise ValueError(f"{caller}: lr must be a finite number above 0, got {lr!r}")
+    if not _number(decay) or not 0 <= decay <= 1:
+        raise ValueError(f"{caller}: decay must lie in [0, 1], got {decay!r}")
+    x, y = train.checked(caller, model, (x, y), "the examples")
+    if B > len(x):
+        raise ValueError(f"{caller}: B must be at most the number of examples, {len(x)}, got {B}")
+    try_out(caller, model, loss, "the set of examples", x, y, rng=0)
+    if test is not None:
+        test = train.checked(caller, model, test, "test")
+        try_out(caller, model, loss, "test", *test)
+    return x, y, test
 
 
 def folder(checkpoint: str | os.PathLike | None) -> Path | None:

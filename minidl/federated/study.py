@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .. import blas, losses
 from ..nn.module import Module
-from ..train import evaluate
+from ..train import check_numbers, evaluate
 from .aggregate import clients_a_round
 from .averaging import Pair, fedavg
 from .client import Client, Order, client_update
@@ -53,6 +53,7 @@ def at_best_rate(
     Raises what `fedavg` and `tune` raise.
     Source: fedavg:rounds-to-target
     """
+    check_numbers("at_best_rate", rounds=(rounds, 1))
     histories: dict[float, History] = {}
     earlier = {_name(lr): history for lr, history in (known or {}).items()}
     enough = rounds

@@ -61,9 +61,11 @@ def tune(
     run(lr) -> the curve of accuracies (rounds,). While the best stands at an edge, the grid grows there by another
     rate, 10^(1/parts) away, at most `furthest` times. Where no rate reaches the target the highest curve is the best.
     Ties go to the smaller rate. The grid is tried from its middle outwards.
-    Raises ValueError if the best is still at an edge then.
+    Raises ValueError if the best is still at an edge then, or for rates that are none.
     Source: fedavg:rounds-to-target
     """
+    if not len(rates) or not all(0 < lr < inf for lr in rates):
+        raise ValueError(f"tune: rates must hold at least one learning rate, finite and above 0, got {rates!r}")
     rates, middle = sorted(rates), (len(rates) - 1) / 2
     outwards = sorted(range(len(rates)), key=lambda k: abs(k - middle))
     curves = {rates[k]: np.asarray(run(rates[k])) for k in outwards}

@@ -116,27 +116,37 @@ class Workers:
         self.model.load_state_dict(w)
         parts = dealt([int(k) for k in chosen], self.sizes, worker_count(self.executor))
         parcels = [Parcel(self.model, update, {k: self.clients[k] for k in part}, order) for part in parts]
+        answers: list[tuple[int, Answer]] = []
+        who = ""
         try:
-            answers = sorted(self._there(parcels), key=itemgetter(0))
+            results = iter(self.executor.map(work, parcels))
+            who = "; a worker ended, at one of the clients whose answers were not back: "
+            answers.extend(self._back(results, parcels))
         except UNSENT as error:
             raise RuntimeError(
                 f"fedavg: work does not get to the workers of executor ({type(error).__name__}: {error}); they must be "
                 "able to import the model's class, loss and update, and see the folder share"
             ) from error
         except Exception as error:
+            missing = sorted({int(k) for k in chosen} - {k for k, _ in answers})
+            who = who and who + self._named(missing)
             raise RuntimeError(
-                f"fedavg: executor takes no work any more ({type(error).__name__}: {error}); start another one and, "
-                f"with a checkpoint, the run goes on with round {order.round}"
+                f"fedavg: executor takes no work any more ({type(error).__name__}: {error}){who}; start another one "
+                f"and, with a checkpoint, the run goes on with round {order.round}"
             ) from error
-        yield from answers
+        yield from sorted(answers, key=itemgetter(0))
+
+    def _named(self, ks: Sequence[int], few: int = 5) -> str:
+        names = ", ".join(repr(self.clients[k].id) for k in ks[:few])
+        return names if len(ks) <= few else f"{names} and {len(ks) - few} more"
 
     def _here(self, update: Update, k: int, w: Mapping[str, np.ndarray], order: Order) -> Answer:
         self.model.load_state_dict(w)
         return answer_of(self.model, update, self.clients[k], k, order)
 
-    def _there(self, parcels: Sequence[Parcel]) -> Iterator[tuple[int, Answer]]:
+    def _back(self, results: Iterator, parcels: Sequence[Parcel]) -> Iterator[tuple[int, Answer]]:
         """(k, answer) as parcels come back. Raises what ends the executor, or tells that work did not get there."""
-        results, reason = iter(self.executor.map(work, parcels)), ""
+        reason = ""
         for parcel in parcels:
             try:
                 yield from next(results).items()

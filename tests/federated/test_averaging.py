@@ -22,6 +22,7 @@ from minidl.federated import (
     sequential_sgd,
     updates_per_round,
 )
+from minidl.federated.aggregate import RunningMean
 from minidl.federated.client import BATCHES, batches_of
 from minidl.federated.history import COLUMNS
 from minidl.randomness import stream
@@ -59,16 +60,26 @@ def test_a_single_client_is_plain_gradient_descent(dtype, n, B, E, seed):
 
 
 @pytest.mark.source("fedavg:alg1")
-@given(weights=st.lists(st.integers(1, 1000), min_size=1, max_size=12), seed=seeds)
-def test_equal_models_average_to_themselves(weights, seed):
-    for dtype in (np.float32, np.float64):
-        w = np.random.default_rng(seed).normal(size=(5, 3)).astype(dtype)
-        mean = average([({"W": w}, n) for n in weights])["W"]
+@given(weights=st.lists(st.integers(1, 1000), min_size=1, max_size=100), seed=seeds, missing=st.integers(0, 5000))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_equal_models_average_to_themselves_even_if_some_are_missing(dtype, weights, seed, missing):
+    w = np.random.default_rng(seed).normal(size=(5, 3)).astype(dtype)
+    along = RunningMean(sum(weights) + missing)
+    for n in weights:
+        along.add({"W": w}, n)
+    for mean in (average([({"W": w}, n) for n in weights])["W"], along.value()["W"]):
         assert mean.dtype == dtype
-        if dtype is np.float32:
-            np.testing.assert_array_equal(mean, w)
-        else:
-            assert (abs(mean - w) <= (1 + len(weights)) * np.spacing(abs(w))).all()
+        np.testing.assert_array_equal(mean, w)
+
+
+def test_a_sum_that_runs_along_does_not_change_if_a_client_takes_its_arrays_for_something_else():
+    own, along = np.ones(3), RunningMean(4)
+    for value in (1.0, 5.0):
+        own[:] = value
+        along.add({"W": own}, 2)
+    own[:] = np.nan
+    for _ in range(2):
+        np.testing.assert_array_equal(along.value()["W"], 3.0)
 
 
 @pytest.mark.source("fedavg:fedsgd", "fedavg:eq1")
@@ -185,6 +196,7 @@ def test_batches_are_split_once_unless_they_are_to_be_reshuffled():
         seen.clear()
         model = Spy(*network())
         run(fleet([6]), model, rounds=1, C=1.0, E=3, B=2, reshuffle=reshuffle)
+        del seen[:-9]  # what the door tried
         epochs = [np.concatenate(seen[i : i + 3]) for i in (0, 3, 6)]
         same = all((epoch == epochs[0]).all() for epoch in epochs)
         assert same != reshuffle
@@ -272,6 +284,17 @@ def test_the_curve_is_the_accuracy_of_each_rounds_averaged_model_on_the_test_set
         model.load_state_dict(run(fleet([6, 8, 7, 9]), rounds=t + 1).weights)
         assert shown == (model(x).data.argmax(1) == y).mean()
     assert len(set(curve)) > 1
+
+
+def test_the_bar_shows_the_accuracy(capsys):
+    history = run(fleet([6, 8]), test=examples(20), progress=True).history
+    shown = capsys.readouterr().err
+    assert f"accuracy={history['accuracy'][-1]:.4f}" in shown and "3/3" in shown
+    run(fleet([6, 8]), progress=True)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown and "accuracy" not in shown
+    run(fleet([6, 8]))
+    assert not capsys.readouterr().err
 
 
 def test_what_is_watched_is_in_the_history():

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import product
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -298,6 +299,26 @@ def test_clients_of_a_worker_that_is_gone_are_named_and_the_round_goes_on():
     assert [d.client for d in result.history.dropped] == [f"c{k}" for k in lost]
     assert {d.reason for d in result.history.dropped} == {"its worker is gone: ConnectionError: node b went down"}
     assert result.history["returned"][0] == len(SIZES) - len(lost) == len(parts[0])
+
+
+def test_when_the_executor_ends_those_whose_answers_were_not_back_are_named():
+    class Breaking(Here):
+        def map(self, function, items):
+            yield function(items[0])
+            raise BrokenProcessPool("a child process ended")
+
+    first, *others = dealt(range(9), [1] * 9, 3)
+    first_few = ", ".join(f"'c{k}'" for k in sorted(others[0] + others[1])[:5])
+    with pytest.raises(RuntimeError, match=f"a worker ended, .* not back: {first_few} and 1 more; start"):
+        run(Breaking(3), sizes=[1] * 9, C=1.0)
+    assert not any(f"'c{k}'" in first_few for k in first)
+
+
+def test_an_executor_that_ended_before_is_no_clients_fault(tmp_path):
+    with pool("fork") as executor:
+        for reason in ("a worker ended, at one of .* not back: .*'c1'", r"not usable anymore\); start another one"):
+            with pytest.raises(RuntimeError, match=reason):
+                run(executor, update=Once(tmp_path, exit, round=0))
 
 
 def test_work_that_cannot_be_sent_is_said_at_once(tmp_path):

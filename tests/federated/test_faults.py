@@ -7,10 +7,21 @@ import numpy as np
 import pytest
 from federated.fleet import assert_same_bits, examples, fleet, network
 
-from minidl import nn
-from minidl.federated import Answer, Client, Faulty, average, client_update, fedavg, fedsgd, one_shot
+from minidl import losses, nn
+from minidl.federated import (
+    Answer,
+    Client,
+    Faulty,
+    average,
+    client_update,
+    fedavg,
+    fedsgd,
+    one_shot,
+    sequential_sgd,
+)
 from minidl.federated.aggregate import gather
 from minidl.federated.client import Order
+from minidl.federated.language import NOTHING, next_symbol_loss
 
 SETTINGS = dict(rounds=3, C=1.0, E=1, B=4, lr=0.1, seed=0, progress=False)
 
@@ -105,13 +116,19 @@ def test_without_any_answer_the_model_stays_as_it_is_and_a_warning_says_so():
 
 
 def test_a_client_that_fails_is_reported_with_round_and_step():
+    def fails(output, y):
+        if len(y) == 4 and (y == 0).any():
+            raise ArithmeticError("a batch that it does not like")
+        return losses.cross_entropy(output, y)
+
     x, y = examples(8)
-    y[-1] = 7  # a label that the network has no output for
+    y[:] = 1
+    y[-1] = 0
     with pytest.warns(UserWarning, match="nobody"):
-        result = run([Client("odd", x, y)], rounds=2, B=4)
+        result = run([Client("odd", x, y)], rounds=2, B=4, loss=fails)
     for t, (round, client, reason) in enumerate(result.history.dropped):
         assert round == t and client == "odd"
-        assert f"round {t}, step" in reason and "labels must lie in 0..2, got" in reason
+        assert f"round {t}, step" in reason and "ArithmeticError: a batch that it does not like" in reason
 
 
 def test_a_rate_that_is_too_large_is_reported_as_such():
@@ -178,10 +195,10 @@ def die(model, client, k, order):
     return client_update(model, client, k, order)
 
 
-@pytest.mark.filterwarnings("ignore:fedavg")
 def test_a_worker_that_dies_is_named_and_a_dead_executor_stops_the_run(tmp_path):
+    sentence = "executor takes no work any more .* a worker ended, at one of the clients .*'c1'.*; start another one"
     with ProcessPoolExecutor(2) as executor:
-        with pytest.raises(RuntimeError, match="executor takes no work any more .*start another one"):
+        with pytest.raises(RuntimeError, match=sentence):
             run(fleet([4] * 4), executor=executor, update=die, checkpoint=tmp_path)
 
 
@@ -263,3 +280,128 @@ def test_bad_clients_are_refused():
         fedsgd(network(), fleet([4]), rounds=1, C=1.5, lr=0.1, seed=0)
     with pytest.raises(TypeError, match="model must be a Module with parameters, got function"):
         fedavg(lambda x: x, [Client(0, x, y)], **SETTINGS)
+
+
+BASELINES = {
+    "fedavg": run,
+    "fedsgd": lambda clients, model=None, **more: fedsgd(
+        model or network(), clients, rounds=1, C=1.0, lr=0.1, seed=0, **more
+    ),
+    "one_shot": lambda clients, model=None, **more: one_shot(
+        model or network(), clients, E=1, B=4, lr=0.1, seed=0, **more
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_trained(name):
+    again, (x, y) = BASELINES[name], examples(8)
+    wide = np.zeros((8, 9), np.float32)
+    said = f"^{name}: client 'a' does not fit the model and the loss; of two of its rows, "
+    with pytest.raises(ValueError, match=said + r"x float32 \(2, 9\) and y int64 \(2,\) from 0 to 2, .* Dense"):
+        again([Client("a", wide, y), Client("b", x, y)])
+    with pytest.raises(ValueError, match=said + r".*y float32 \(2,\), they say: TypeError: .*labels must be integers"):
+        again([Client("a", x, y.astype(np.float32))])
+    with pytest.raises(ValueError, match=said + ".*TypeError: .*forward.*rng"):
+        again([Client("a", x, y)], Unruly())
+    if name != "one_shot":
+        with pytest.raises(ValueError, match=rf"^{name}: test does not fit .* x float32 \(2, 9\)"):
+            again([Client("a", x, y)], test=(wide, y))
+        with pytest.raises(ValueError, match=f"^{name}: test does not .* from 0 to 7, .*labels must lie in 0..2"):
+            again([Client("a", x, y)], test=(x, np.where(np.arange(8) == 5, 7, 0)))
+
+
+class Unruly(nn.Module):
+    """Takes no rng, as training gives one."""
+
+    def __init__(self):
+        self.inside = network()
+
+    def forward(self, x):
+        return self.inside(x)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_out_of_range_is_refused_with_its_client(name, label):
+    clients = fleet([8, 8, 8])
+    clients[1].y[3] = label
+    low, high = sorted([label, 2 if label < 0 else 0])
+    with pytest.raises(ValueError, match=rf"client 'c1' .*labels must lie in 0..2, got {low}..{high}"):
+        BASELINES[name](clients)
+
+
+def test_the_door_takes_whatever_can_be_trained():
+    x, y = examples(8)
+
+    class Noisy(nn.Module):
+        """Its forward needs rng in training, and counts its calls."""
+
+        def __init__(self):
+            self.inside, self.calls = network(), []
+
+        def forward(self, x, rng=None):
+            self.calls.append(len(x))
+            return self.inside(x) + (rng.normal(size=3).astype(np.float32) if self.training or rng is not None else 0)
+
+    model = Noisy()
+    assert run([Client(0, x, y)], model, test=(x, y)).history["returned"].tolist() == [1, 1, 1] and not model.calls
+    normed = run([Client(0, x[:1], y[:1]), Client(1, x, y)], network(batch_norm=True), B=None, test=(x[:1], y[:1]))
+    assert len(normed.history) == 3
+    line = nn.Sequential(nn.Dense(4, 1, rng=0))
+    for target in (x[:, :1], np.arange(8)[:, None]):
+        found = run([Client(0, x, target), Client(1, x, target * 9)], line, loss=losses.euclidean, lr=1e-4)
+        assert found.history["returned"].tolist() == [2, 2, 2]
+    ids = np.array([[1, 2, 0], [3, 4, 1]], np.int16)
+    for nothing in (np.array([[2, NOTHING, NOTHING], [4, 1, 2]]), np.array([[NOTHING] * 3, [0, 0, 0]])):
+        words = nn.Sequential(nn.Embedding(5, 4), nn.Dense(4, 5, rng=0))
+        kept = run([Client(0, ids, nothing)], words, loss=next_symbol_loss, B=2, test=(ids, nothing))
+        assert kept.history["returned"].tolist() == [1, 1, 1]
+    single = nn.Sequential(nn.Dense(4, 3, rng=0))
+    y[4] = NOTHING  # a row that does not count
+    assert run([Client(0, x, y)], single, loss=next_symbol_loss, B=None).history["returned"].tolist() == [1, 1, 1]
+
+
+def test_another_update_may_do_what_it_likes_with_examples_but_the_clients_of_faulty_are_the_usual_ones():
+    x, y = examples(8)
+
+    def halved(model, client, k, order):
+        return client_update(model, Client(client.id, client.x[:, :4], client.y), k, order)
+
+    wide = [Client("a", np.concatenate([x, x], 1), y)]
+    assert run(wide, update=halved).history["returned"].tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="client 'a' does not fit"):
+        run(wide, update=Faulty(never=0.5))
+
+
+@pytest.mark.parametrize("name", ["fedsgd", "one_shot"])
+def test_what_goes_wrong_in_a_baselines_client_is_said_to_be_its_own(name):
+    x, y = examples(8)
+    clients = [Client("a", x, y), Client("b", np.zeros((8, 9), np.float32), y)]
+    with pytest.raises(ValueError, match="Dense") as caught:
+        BASELINES[name](clients)
+    assert {"fedsgd": "fedsgd: round 0, client 'b'", "one_shot": "one_shot: client 'b'"}[name] in caught.value.__notes__
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"lr": -0.1}, "lr must be a finite number above 0, got -0.1"),
+        ({"lr": float("nan")}, "lr must be a finite"),
+        ({"steps": -1}, "steps must be an int >= 0, got -1"),
+        ({"B": None}, "B must be an int >= 1, got None"),
+        ({"B": 25}, "B must be at most the number of examples, 24, got 25"),
+        ({"every": 0}, "every must be an int >= 1, got 0"),
+        ({"decay": 2}, r"decay must lie in \[0, 1\], got 2"),
+        ({"seed": -1}, "seed must be an int >= 0"),
+        ({"y": np.zeros(23, int)}, "x and y of the examples need the same number of rows, got 24, 23"),
+        ({"y": np.full(24, 3)}, "the set of examples does not fit .* labels must lie in 0..2"),
+        ({"test": (np.zeros((2, 9), np.float32), np.zeros(2, int))}, "test does not fit"),
+    ],
+)
+def test_plain_descent_refuses_what_it_cannot_do(change, sentence):
+    x, y = examples(24)
+    with pytest.raises(ValueError, match=f"^sequential_sgd: {sentence}"):
+        sequential_sgd(**(dict(model=network(), x=x, y=y, steps=2, B=4, lr=0.1, seed=0) | change))
+    with pytest.raises(TypeError, match="^sequential_sgd: model must be a Module with parameters, got int"):
+        sequential_sgd(3, x, y, steps=2, B=4, lr=0.1, seed=0)

@@ -56,6 +56,11 @@ def test_a_rate_at_which_all_models_break_is_a_bad_rate_and_no_error():
     assert best.lr < 1e30 and best.tried[1e30] == inf
 
 
+def test_a_study_without_rounds_is_refused():
+    with pytest.raises(ValueError, match="^at_best_rate: rounds must be an int >= 1, got 0"):
+        at_best_rate(network(), fleet([20]), target=0.8, rates=grid(0.1, 3), rounds=0, test=TEST, **SETTINGS)
+
+
 @pytest.mark.source("fedavg:table4", "fedavg:table1")
 def test_speedups_are_those_that_the_text_prints():
     """Rows of table 4, IID and not, with their printed factors."""

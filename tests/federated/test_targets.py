@@ -81,6 +81,12 @@ def test_a_tuner_that_never_finds_an_inside_says_so():
         tune(lambda lr: [lr], 1e9, [1.0, 2.0, 3.0], furthest=2)
 
 
+@pytest.mark.parametrize("rates", [[], [0.0, 0.1], [0.1, np.inf]])
+def test_rates_that_are_none_are_refused(rates):
+    with pytest.raises(ValueError, match="^tune: rates must hold at least one learning rate, finite and above 0, got"):
+        tune(lambda lr: [lr], 0.5, rates)
+
+
 # ---- private sums ---------------------------------------------------------------------------------------------------
 
 
