@@ -831,7 +831,7 @@ def filled(*parts):
     tables = []
     for part in parts:
         kept = [place for place, (cell, _) in part.items() if FULL or cell in cells]
-        if len(kept) > 1:
+        if len(kept) > 1 or not tables:
             shown_rows, shown_columns = map(set, zip(*kept))
             rows = [row for row in dict.fromkeys(row for row, _ in part) if row in shown_rows]
             columns = [column for column in dict.fromkeys(column for _, column in part) if column in shown_columns]
