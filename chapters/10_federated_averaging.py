@@ -13,6 +13,7 @@
 
 # %%
 import warnings
+from functools import partial
 from itertools import combinations, product
 
 import matplotlib.pyplot as plt
@@ -66,6 +67,13 @@ run = report.chapter(
     data={"full": ("mnist",)},
 )
 FULL = run.scale == "full"
+
+
+def state(name):
+    """Where a run of minutes keeps its state, so that a killed chapter goes on with it; small scales keep none."""
+    return run.state / name if FULL else None
+
+
 BLUE, ORANGE, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "black", "0.6"
 plt.rcParams["figure.dpi"] = 64  # small pictures keep the notebook small
 
@@ -288,8 +296,9 @@ alone, once, often = {}, {}, {}
 for name in columns:
     fleet = fleets["2NN", name]
     alone[name] = np.mean([right(one_shot(model, [client], E=PASSES, **work)) for client in fleet[:5]])
-    once[name] = right(one_shot(model, fleet, E=PASSES, **work))
-    often[name] = right(fedavg(model, fleet, rounds=PASSES, C=1.0, E=1, progress=False, **work).weights)
+    once[name] = right(run.cached(f"one-shot-{name}", partial(one_shot, model, fleet, E=PASSES, **work)))
+    settings = work | {"rounds": PASSES, "C": 1.0, "E": 1, "progress": False, "checkpoint": state(f"passes-{name}")}
+    often[name] = right(fedavg(model, fleet, **settings).weights)
 report.record(
     "fedavg:one-shot",
     f"One average at the end, or one after each pass: accuracy after {PASSES} passes of every client ({DATA})",
@@ -533,7 +542,8 @@ print(f"plain and secure averages differ by {max(abs(plain[path] - secure[path])
 settings |= {"C": 0.5, "rounds": run.pick(smoke=1, quick=8, full=20), "test": test}
 rows = []
 for label, combine in (("plain mean", average), *((f"sigma = {s:g}", NoisyMean(1.0, s)) for s in (0.0, 0.1, 1.0))):
-    accuracy = fedavg(model, fleets["2NN", "IID"], combine=combine, **settings).history["accuracy"]
+    settings |= {"combine": combine, "checkpoint": state(f"noise-{label}")}
+    accuracy = fedavg(model, fleets["2NN", "IID"], **settings).history["accuracy"]
     rows.append({"label": label, "ours": {"accuracy": accuracy[-1]}})
 report.record(
     "minidl:noisy-mean",
@@ -555,7 +565,14 @@ report.record(
 TARGET = run.pick(smoke=0.3, quick=0.9, full=0.97)
 PLAIN = {"C": 0.1, "E": 1, "B": 10, "seed": run.seed, "test": test, "progress": False}
 LIMIT = run.pick(smoke=2, quick=30, full=150)
-curve = fedavg(model, fleets["2NN", "IID"], rounds=LIMIT, lr=0.1, **PLAIN).history["accuracy"]
+
+
+def accuracies(lr):
+    settings = PLAIN | {"rounds": LIMIT, "lr": lr, "checkpoint": state(f"grid-{lr:.3g}")}
+    return fedavg(model, fleets["2NN", "IID"], **settings).history["accuracy"]
+
+
+curve = accuracies(0.1)
 best = np.maximum.accumulate(curve)
 k = (best >= TARGET).argmax()
 crossing = k + (TARGET - best[k - 1]) / (best[k] - best[k - 1]) if k else 1.0 if best[0] >= TARGET else np.inf
@@ -570,9 +587,10 @@ assert crossing == rounds_to(curve, TARGET), "the crossing is another one"
 
 # %%
 RATES = grid(10 ** run.pick(smoke=-1, quick=-2 / 3, full=-1), run.pick(smoke=3, quick=7, full=7))
-needed = [rounds_to(fedavg(model, fleets["2NN", "IID"], rounds=LIMIT, lr=r, **PLAIN).history["accuracy"], TARGET)
-          for r in RATES]  # fmt: skip
-tuned = at_best_rate(model, fleets["2NN", "IID"], target=TARGET, rates=RATES[2:5] or RATES, rounds=LIMIT, **PLAIN)
+needed = [rounds_to(accuracies(lr), TARGET) for lr in RATES]
+tuned = at_best_rate(
+    model, fleets["2NN", "IID"], target=TARGET, rates=RATES[2:5] or RATES, rounds=LIMIT, folder=state("tuned"), **PLAIN
+)
 
 figure = Figure(figsize=(8.5, 3), layout="constrained")
 left, right_ax = figure.subplots(1, 2)
@@ -607,7 +625,9 @@ figure
 rows = []
 for name in ("IID", "log-normal sizes", "sizes by a power law"):
     fleet = clients_of(x, y, pictured[name])
-    tuned = at_best_rate(model, fleet, target=TARGET, rates=RATES[2:5] or RATES, rounds=2 * LIMIT, **PLAIN)
+    tuned = at_best_rate(
+        model, fleet, target=TARGET, rates=RATES[2:5] or RATES, rounds=2 * LIMIT, folder=state(name), **PLAIN
+    )
     examples = tuned.history["examples"].mean()
     rows.append({"label": name, "ours": {"rounds": tuned.rounds, "learning rate": tuned.lr, "examples": examples}})
 report.record(
@@ -643,7 +663,8 @@ figure = Figure(figsize=(6, 3), layout="constrained")
 ax = figure.subplots()
 rows = []
 for decay, colour in ((1.0, GREY), (0.9934, BLUE), (0.99, ORANGE)):
-    found = fedavg(model, fleets["2NN", "non-IID"], rounds=LAST, lr=RATE, decay=decay, **PLAIN).history
+    settings = PLAIN | {"rounds": LAST, "lr": RATE, "decay": decay, "checkpoint": state(f"decay-{decay:g}")}
+    found = fedavg(model, fleets["2NN", "non-IID"], **settings).history
     found.plot(ax=ax, color=colour, lw=1, label=f"decay {decay:g}")
     rows.append({"label": f"decay {decay:g}", "ours": of_the_end(found["accuracy"])})
 ax.legend(frameon=False)
@@ -674,7 +695,8 @@ for name, E, B in (
     ("E = 5, later 1", lambda t: 5 if t < HALF else 1, 10),
     ("E = 5, B = 10, later 50", 5, lambda t: 10 if t < HALF else 50),
 ):
-    found = fedavg(model, fleets["2NN", "non-IID"], rounds=2 * HALF, E=E, B=B, **of_work).history
+    settings = of_work | {"rounds": 2 * HALF, "E": E, "B": B, "checkpoint": state(name)}
+    found = fedavg(model, fleets["2NN", "non-IID"], **settings).history
     accuracy = found["accuracy"]
     values = accuracy[:HALF][-10:].mean(), accuracy[HALF:][-10:].mean(), int(found["steps"].sum())
     rows.append({"label": name, "ours": dict(zip(columns, values, strict=True))})
@@ -704,7 +726,7 @@ for C, E in ((0.0, 1), (0.1, 1), (0.5, 1), (0.5, 5)):
     a_round = clients_a_round(C, K) * E * -(-n // K // 50)
     found = fedavg(
         model, fleets["2NN", "IID"], rounds=max(GRADIENTS // a_round, 1), C=C, E=E, B=50, lr=0.2, seed=run.seed,
-        test=test, progress=False,
+        test=test, progress=False, checkpoint=state(f"gradients-{C:g}-{E}"),
     ).history  # fmt: skip
     curves[f"FedAvg, C = {C:g}, E = {E}"] = np.cumsum(found["steps"]), found["accuracy"], len(found)
 figure = Figure(figsize=(6, 3.2), layout="constrained")
@@ -742,7 +764,7 @@ rows = []
 for name, (E, B, rounds, rate) in ENDS.items():
     ended = fedavg(
         model, fleets["2NN", "IID"], rounds=rounds, C=0.1, E=E, B=B, lr=rate, seed=run.seed, test=test, progress=FULL,
-        checkpoint=run.state / f"end-E{E}" if FULL else None,
+        checkpoint=state(f"end-E{E}"),
     ).history  # fmt: skip
     rows.append({"label": f"2NN, {name}", "ours": {"rounds": rounds} | of_the_end(ended["accuracy"])})
 if FULL:
