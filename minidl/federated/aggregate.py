@@ -49,16 +49,17 @@ def average(answers: Sequence[tuple[Weights, int]], w: Any = None, round: Any = 
 
 
 class RunningMean:
-    """`average`, one model after another: however many there are, it holds the first, a sum, and room for a difference.
+    """`average`, one model after another: however many there are, it holds a sum, and room for one more.
 
-    What is summed are the differences to the first model, w_1 + sum_k n_k / m_t (w_k - w_1): the shares n_k / m_t sum
-    to 1 up to rounding only, and equal models are to average to themselves.
+    Equal models are to average to themselves, though the shares n_k / m_t sum to 1 up to rounding only. A float32 model
+    has bits to spare in a float64 sum. Of float64 models the differences to the first are summed, w_1 + sum_k n_k / m_t
+    (w_k - w_1).
     expected: m_t, if all of those asked answer. If some do not, the sum is scaled once at the end.
     """
 
     def __init__(self, expected: int):
         self.expected, self.m_t = expected, 0
-        self.first: dict[str, np.ndarray] = {}
+        self.base: dict[str, np.ndarray | float] = {}
         self.total: dict[str, np.ndarray] = {}
         self.room: dict[str, np.ndarray] = {}
         self.dtypes: dict[str, np.dtype] = {}
@@ -66,23 +67,23 @@ class RunningMean:
     def add(self, w_k: Weights, n_k: int) -> None:
         """Count a model that rests on n_k examples."""
         for path, a in w_k.items():
-            if path not in self.first:
-                self.first[path], self.dtypes[path] = np.array(a, np.float64), a.dtype
+            if path not in self.base:
+                self.base[path] = np.array(a) if a.dtype == np.float64 else 0.0
+                self.dtypes[path] = a.dtype
                 self.total[path], self.room[path] = np.zeros(a.shape), np.empty(a.shape)
-                continue
-            apart = self.room[path]
-            apart[...] = a  # in float64, and in place: a model's worth of new memory each time costs more than the sum
-            apart -= self.first[path]
-            apart *= n_k / self.expected
-            self.total[path] += apart
+            part = self.room[path]
+            part[...] = a  # in float64, and in place: a model's worth of new memory each time costs more than the sum
+            part -= self.base[path]
+            part *= n_k / self.expected
+            self.total[path] += part
         self.m_t += n_k
 
     def value(self) -> dict[str, np.ndarray]:
         """The mean of those counted."""
         scale, mean = self.expected / self.m_t, {}  # 1 if nobody is missing
-        for path, a in self.first.items():
+        for path, base in self.base.items():
             step = np.multiply(self.total[path], scale, out=self.room[path])
-            step += a
+            step += base
             mean[path] = step.astype(self.dtypes[path])
         return mean
 
