@@ -1032,6 +1032,36 @@ figure
 # With IID clients more passes help, though not in the very first round. With non-IID clients and so few rounds nothing
 # has been learned yet, whatever $E$ is: this needs the full scale.
 #
+# ## 12. How weights start
+#
+# The text does not say how its weights start. Does it matter for the rounds? The same setting from four kinds of first
+# weights:
+
+# %%
+STARTS = {  # of n inputs and m outputs
+    "variance 2 / (n + m), the library's": lambda n, m: (2 / (n + m)) ** 0.5,
+    "variance 2 / n": lambda n, m: (2 / n) ** 0.5,
+    "variance 1 / n": lambda n, m: n**-0.5,
+    "deviation 0.1 everywhere": lambda n, m: 0.1,
+}
+rows = []
+for name, deviation in STARTS.items():
+    rng = np.random.default_rng(run.seed)
+    draws = {path: a.dtype.type(deviation(*a.shape)) * rng.uniform(-(3**0.5), 3**0.5, a.shape).astype(a.dtype)
+             for path, a in model.state_dict().items() if a.ndim == 2}  # fmt: skip
+    own.load_state_dict(model.state_dict() | draws)
+    settings = PLAIN | {"rounds": LIMIT, "lr": 0.215}
+    accuracy = fedavg(own, fleets["2NN", "IID"], target=TARGET, **settings).history["accuracy"]
+    rows.append({"label": name, "ours": {"rounds": rounds_to(accuracy, TARGET)}})
+report.record(
+    "minidl:first-weights",
+    f"Rounds to {TARGET:.0%} by how weights start: C = 0.1, E = 1, B = 10, IID ({DATA})",
+    columns=("rounds",),
+    rows=rows,
+    note="uniform weights, biases 0; learning rate 0.215",
+)
+
+# %% [markdown]
 # ## At full scale
 #
 #     python -m minidl.federated.tables '2NN-IID-*' --folder chapters/results/cells
@@ -1043,13 +1073,17 @@ figure
 # to a factor of two at $B = \infty$ (339 in table 1, 179 in table 2). What is kept:
 
 # %%
-for id in ("fedavg:table4", "fedavg:table1", "fedavg:table2", BEHIND):
+for id in ("fedavg:table4", "fedavg:table1", "fedavg:table2", BEHIND, "minidl:first-weights"):
     if full := report.kept(id):
         print(f"\n{full['title']}\n{text_table(full['columns'], full['rows'])}\n  {full['note']}")
     else:
         print(f"{id}: no full-scale result is kept yet")
 
 # %% [markdown]
+# The CNN's rounds are near the paper's, the 2NN's are not: with IID clients it gets to 97 % in 0.28 to 0.57 of them, in
+# every row, and so the factors between rows agree better than the rounds do. It is not how weights start. What it is we
+# do not know.
+#
 # ## Exercises
 #
 # 1. **Predict.** `fedavg(model, fleets["2NN", "IID"], rounds=10, C=0.25, E=1, B=None, lr=0.1, seed=0, progress=False)`:
