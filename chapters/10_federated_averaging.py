@@ -75,7 +75,7 @@ def state(name):
 
 
 BLUE, ORANGE, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "black", "0.6"
-plt.rcParams["figure.dpi"] = 64  # small pictures keep the notebook small
+plt.rcParams["figure.dpi"] = 58  # small pictures keep the notebook small
 
 # %% [markdown]
 # The text's data are MNIST's 60,000 digits, dealt out to 100 clients. At quick scale the 1,797 small digits that come
