@@ -94,7 +94,7 @@ def fedavg(
     asked = min(K, round(m * (1 + extra)))
     own, w = deepcopy(model), model.state_dict()
     optimiser = None if server is None else server(own.parameters())
-    fixed = door.settings(
+    fixed = {} if checkpoint is None else door.settings(
         model, clients, test, C=C, lr=lr, seed=seed, decay=decay, extra=extra, deadline=deadline,
         reshuffle=reshuffle, loss=loss, update=update, combine=combine, server=optimiser, watch=watch,
     )  # fmt: skip

@@ -41,16 +41,13 @@ def check_settings(
     extra: Any = 0.0, deadline: Any = None,
 ) -> None:  # fmt: skip
     """Refuse what cannot be the settings of a run, whoever its clients are."""
-    if not isinstance(model, Module) or not model.parameters():
-        raise TypeError(f"fedavg: model must be a Module with parameters, got {type(model).__name__}")
+    _descent("fedavg", model, lr, decay)
     for name, value in (("rounds", rounds), ("seed", seed)):
         if not _whole(value, 0):
             raise ValueError(f"fedavg: {name} must be an int >= 0, got {value!r}")
-    for name, value, low, high in (("C", C, 0, 1), ("decay", decay, 0, 1), ("extra", extra, 0, float("inf"))):
+    for name, value, low, high in (("C", C, 0, 1), ("extra", extra, 0, float("inf"))):
         if not _number(value) or not low <= value <= high:
             raise ValueError(f"fedavg: {name} must lie in [{low}, {high:g}], got {value!r}")
-    if not _number(lr) or not 0 < lr < float("inf"):
-        raise ValueError(f"fedavg: lr must be a finite number above 0, got {lr!r}")
     if deadline is not None and not (_number(deadline) and deadline >= 0):
         raise ValueError(f"fedavg: deadline must be a number of seconds >= 0 or None, got {deadline!r}")
     if target is not None:
@@ -163,13 +160,8 @@ def check_plain(
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     """x, y and test of plain descent, floating-point ones in the model's dtype, if they and the numbers are sound."""
     caller = "sequential_sgd"
-    if not isinstance(model, Module) or not model.parameters():
-        raise TypeError(f"{caller}: model must be a Module with parameters, got {type(model).__name__}")
+    _descent(caller, model, lr, decay)
     train.check_numbers(caller, steps=(steps, 0), B=(B, 1), seed=(seed, 0), every=(every, 1))
-    if not _number(lr) or lr <= 0:
-        raise ValueError(f"{caller}: lr must be a finite number above 0, got {lr!r}")
-    if not _number(decay) or not 0 <= decay <= 1:
-        raise ValueError(f"{caller}: decay must lie in [0, 1], got {decay!r}")
     x, y = train.checked(caller, model, (x, y), "the examples")
     if B > len(x):
         raise ValueError(f"{caller}: B must be at most the number of examples, {len(x)}, got {B}")
@@ -245,6 +237,15 @@ def _json(value: Any) -> Any:
 def _digest(arrays: Iterable[Any]) -> str:
     """One checksum of the fingerprints of many arrays."""
     return f"{zlib.crc32(repr(train.fingerprint(arrays)).encode()):08x}"
+
+
+def _descent(caller: str, model: Any, lr: Any, decay: Any) -> None:
+    if not isinstance(model, Module) or not model.parameters():
+        raise TypeError(f"{caller}: model must be a Module with parameters, got {type(model).__name__}")
+    if not _number(lr) or lr <= 0:
+        raise ValueError(f"{caller}: lr must be a finite number above 0, got {lr!r}")
+    if not _number(decay) or not 0 <= decay <= 1:
+        raise ValueError(f"{caller}: decay must lie in [0, 1], got {decay!r}")
 
 
 def _whole(value: Any, least: int) -> bool:

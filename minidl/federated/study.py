@@ -55,16 +55,16 @@ def at_best_rate(
     """
     check_numbers("at_best_rate", rounds=(rounds, 1))
     histories: dict[float, History] = {}
-    earlier = {_name(lr): history for lr, history in (known or {}).items()}
+    earlier = {rate_name(lr): history for lr, history in (known or {}).items()}
     enough = rounds
 
     def run(lr: float) -> Any:
         nonlocal enough
         checkpoint = None
         if folder is not None:
-            checkpoint = Path(folder) / _name(lr)
+            checkpoint = Path(folder) / f"lr-{rate_name(lr)}"
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        if (history := earlier.get(_name(lr))) is None:
+        if (history := earlier.get(rate_name(lr))) is None:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "fedavg: nobody's answer counts")  # a rate that is far too large
                 history = fedavg(
@@ -82,8 +82,9 @@ def at_best_rate(
     return BestRate(*tuned, histories[tuned.lr])
 
 
-def _name(lr: float) -> str:
-    return f"lr-{lr:.4g}"  # a rate of a grid that was made anew differs in its last bits
+def rate_name(lr: float) -> str:
+    """A learning rate in four digits: one of a grid that was made anew differs in its last bits."""
+    return f"{lr:.4g}"
 
 
 class Seconds(NamedTuple):

@@ -31,7 +31,7 @@ from .client import Client
 from .history import History
 from .models import mnist_2nn, mnist_cnn
 from .partition import clients_of, iid, shards
-from .study import at_best_rate, measure_seconds
+from .study import at_best_rate, measure_seconds, rate_name
 from .targets import best_so_far, grid, rounds_to
 
 __all__ = ["FIGURE8", "PRINTED", "TARGETS", "Cell", "Curve", "Measured", "cells_of", "hours", "read", "run"]
@@ -144,22 +144,19 @@ class Measured(NamedTuple):
     seed: int
 
 
-def read(cell: Cell | Curve, *folders: Path) -> Measured | None:
-    """The cell or curve as measured, from the first folder that has it; None if none has.
-
-    Raises ValueError for a file that cannot be read.
-    """
-    for folder in folders:
-        if (path := folder / f"{cell.name}.json").exists():
-            record = _read(path)
-            histories = {float(lr): _unpacked(kept) for lr, kept in record["rates"].items()}
-            tried = {lr: rounds_to(h["accuracy"], TARGETS[cell.net]) for lr, h in sorted(histories.items())}
-            best = min(tried, key=lambda lr: (tried[lr], -best_so_far(histories[lr]["accuracy"])[-1]))
-            tuned = min(tried) < best < max(tried)
-            seconds = sum(kept["seconds"] for kept in record["rates"].values())
-            of = record["versions"], record["seed"]
-            return Measured(best, tried[best], tried, histories[best], tuned, seconds, *of)
-    return None
+def read(cell: Cell | Curve, folder: Path) -> Measured | None:
+    """The cell or curve as measured, None if the folder does not have it. Raises ValueError for a damaged file."""
+    path = folder / f"{cell.name}.json"
+    if not path.exists():
+        return None
+    record = _read(path)
+    histories = {float(lr): _unpacked(kept) for lr, kept in record["rates"].items()}
+    tried = {lr: rounds_to(h["accuracy"], TARGETS[cell.net]) for lr, h in sorted(histories.items())}
+    best = min(tried, key=lambda lr: (tried[lr], -best_so_far(histories[lr]["accuracy"])[-1]))
+    tuned = min(tried) < best < max(tried)
+    seconds = sum(kept["seconds"] for kept in record["rates"].values())
+    of = record["versions"], record["seed"]
+    return Measured(best, tried[best], tried, histories[best], tuned, seconds, *of)
 
 
 def run(cell: Cell | Curve, folder: Path, *, seed: int = 0, one_rate: bool = False, progress: bool = True) -> Measured:
@@ -179,15 +176,15 @@ def run(cell: Cell | Curve, folder: Path, *, seed: int = 0, one_rate: bool = Fal
     state.mkdir(parents=True, exist_ok=True)
 
     def ended(lr: float, history: History) -> None:
-        record["rates"][f"{lr:.4g}"] = _packed(history)
+        record["rates"][rate_name(lr)] = _packed(history)
         write_json(path, record)
 
     settings = _setting(cell, seed) | {"progress": progress}
     known = {float(lr): _unpacked(kept) for lr, kept in record["rates"].items()}
     if isinstance(cell, Curve) or one_rate:
         lr = cell.lr if isinstance(cell, Curve) else _middle(cell)
-        if f"{lr:.4g}" not in record["rates"]:
-            ended(lr, fedavg(**settings, lr=lr, checkpoint=state / f"lr-{lr:.4g}").history)
+        if rate_name(lr) not in record["rates"]:
+            ended(lr, fedavg(**settings, lr=lr, checkpoint=state / f"lr-{rate_name(lr)}").history)
     else:
         at_best_rate(**settings, rates=grid(_middle(cell), 3), known=known, ended=ended, folder=state)
     return read(cell, folder)

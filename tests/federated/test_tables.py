@@ -101,7 +101,7 @@ def test_a_cell_that_is_killed_between_two_rates_comes_to_the_same_file(tmp_path
 def test_a_curve_has_all_its_rounds_whatever_the_accuracy(tmp_path, small):
     found = run(FIGURE8[0], tmp_path, progress=False)
     assert len(found.history) == 4 and found.lr == FIGURE8[0].lr == small[0]
-    assert read(FIGURE8[0], tmp_path / "none", tmp_path)[:3] == found[:3] and len(small) == 1
+    assert read(FIGURE8[0], tmp_path)[:3] == found[:3] and len(small) == 1
 
 
 def test_the_command_runs_what_the_patterns_name_and_says_what_is_there(tmp_path, small, capsys):
